@@ -1,0 +1,21 @@
+"""The exceptions that pytest-fib raises on purpose.
+
+Every message is one sentence: what happened, on which file, field or workload, and what to do next. It may be
+shown to a user as it is, so text that comes from a file is escaped before it gets here.
+"""
+
+
+class FibError(Exception):
+    """Base of every error that pytest-fib raises on purpose."""
+
+
+class DataError(FibError):
+    """A dataset or solution file cannot be used; the message names the file, the field and the remedy."""
+
+
+class SettingsError(FibError):
+    """An option, an ini value or a combination of them makes no sense (pytest exits with code 4)."""
+
+
+class NotJudgeable(FibError):
+    """This workload cannot be judged here (missing blob, too large, no device): a skip, never a verdict."""

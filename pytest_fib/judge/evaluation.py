@@ -1,0 +1,107 @@
+"""What the judge found out about one solution on one workload: plain frozen values, no torch."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_fib.data.trace import EvaluationStatus
+
+Clock = Literal["judge", "gated", "cupti", "events"]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Why one output of one verified call is not accepted.
+
+    ``index`` is the position of the worst element; ``expected`` and ``got`` are its values as Python floats.
+    ``tolerance`` is the rule in words, e.g. ``abs > 0.01 and rel > 0.01``.
+    """
+
+    output: str
+    call: int
+    problem: str  # "elements out of tolerance", "non-finite values", ...
+    failed: int
+    total: int
+    index: tuple[int, ...] | None
+    expected: float | None
+    got: float | None
+    absolute_error: float | None
+    relative_error: float | None
+    atol: float
+    rtol: float
+    rule: str
+    required_matched_ratio: float
+    matched_ratio: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Latency of one solution on one workload by the judge's clock.
+
+    ``trials_ms[t]`` holds the samples of trial ``t`` in milliseconds per call, hand-over subtracted.
+    """
+
+    trials_ms: tuple[tuple[float, ...], ...]
+    reference_latency_ms: float
+    handover_ms: float
+    calls_per_request: int
+    ci95_ms: tuple[float, float] | None
+    clock: Clock = "judge"
+
+    @property
+    def latency_ms(self) -> float:
+        """Mean over trials of each trial's median, as FlashInfer-Bench reports it."""
+        return statistics.fmean(statistics.median(trial) for trial in self.trials_ms)
+
+    @property
+    def median_ms(self) -> float:
+        """Median of all samples."""
+        return statistics.median(self.samples_ms)
+
+    @property
+    def samples_ms(self) -> list[float]:
+        """All samples in the order in which they were measured."""
+        return [sample for trial in self.trials_ms for sample in trial]
+
+    @property
+    def speedup(self) -> float:
+        """Reference latency divided by solution latency."""
+        return self.reference_latency_ms / self.latency_ms
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The judge's finding; ``status`` decides, everything else explains."""
+
+    definition: str
+    op_type: str
+    workload: str
+    axes: dict[str, int]
+    solution: str
+    solution_hash: str
+    status: EvaluationStatus
+    timestamp: str  # ISO 8601 with offset, when judging ended
+    log: str = ""  # what went wrong: the judge's sentence, the candidate's traceback, compiler output (capped)
+    output: str = ""  # what the candidate printed (capped)
+    mismatch: Mismatch | None = None
+    max_absolute_error: float | None = None
+    max_relative_error: float | None = None
+    matched_ratio: float | None = None
+    timing: Timing | None = None
+    verified_calls: int = 0
+    calls: int = 0
+    predictable_inputs: bool = False
+    seed: int | None = None
+    wall_seconds: float = 0.0
+    overhead_seconds: float = 0.0  # wall time that was neither calls nor reference nor build
+    build_seconds: float = 0.0
+    threads: int = 1  # CPU threads that candidate and reference were given
+    integrity_detail: str = ""
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the status is PASSED."""
+        return self.status is EvaluationStatus.PASSED
