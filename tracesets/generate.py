@@ -99,7 +99,7 @@ def reference_text(functions: list[Callable[..., Any]]) -> str:
 def definition_for_interface(interface: Json) -> Json:
     """Give an official interface (a definition without reference) the reference of the family that it fits.
 
-    A family fits if op type, input names and the name pattern agree, whatever the sizes. KeyError if none does.
+    A family fits if op type, input names and name pattern agree, whatever the sizes. KeyError if none does.
     """
     source = load_sources().get(interface["op_type"])
     for pattern, family in source.FAMILIES.items() if source else ():
@@ -131,15 +131,20 @@ def _input(name: str, values: Json) -> Json:
 
 
 def _stale(files: dict[Path, str]) -> list[Path]:
-    present = {path for kind in ("definitions", "workloads") for path in ROOT.glob(f"*/{kind}/*/*.json*")}
+    tracesets = {ROOT / path.relative_to(ROOT).parts[0] for path in files}  # others are not ours to clean up
+    present = {path for traceset in tracesets for path in traceset.glob("*/*/*.json*")}
     changed = [path for path, text in files.items() if path not in present or path.read_text() != text]
     return changed + sorted(present - files.keys())
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or check them; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is not up to date")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if a file is not up to date"
+    )
     check = parser.parse_args(arguments).check
     files = generated_files()
     stale = _stale(files)
