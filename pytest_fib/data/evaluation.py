@@ -83,7 +83,9 @@ class Evaluation:
     solution_hash: str
     status: EvaluationStatus
     timestamp: str  # ISO 8601 with offset, when judging ended
-    log: str = ""  # what went wrong: the judge's sentence, the candidate's traceback, compiler output (capped)
+    log: str = (
+        ""  # what went wrong: the judge's sentence, the candidate's traceback, compiler output (capped)
+    )
     output: str = ""  # what the candidate printed (capped)
     mismatch: Mismatch | None = None
     max_absolute_error: float | None = None
