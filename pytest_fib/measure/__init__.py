@@ -1,0 +1,1 @@
+"""Pure functions on sequences of floats. No torch, no pytest."""
