@@ -58,3 +58,4 @@ class JudgeConfig:
     cache_dir: Path | None = None  # None: $XDG_CACHE_HOME/pytest-fib
     session_dir: Path | None = None  # shared by the xdist workers of one run
     synthesize_missing: bool = False
+    workers: int = 1  # judges of this run that share the machine

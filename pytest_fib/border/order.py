@@ -1,0 +1,59 @@
+"""What the judge orders a candidate to build and load: JSON text in a sealed memory file, judge to candidate only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Order:
+    """One solution as a candidate needs it: its sources and how to turn them into a callable.
+
+    Attributes
+    ----------
+    language
+        ``python``, ``triton`` or ``cpp``.
+    entry_file, entry_symbol
+        The source file and the name in it (or the exported symbol) to call.
+    sources
+        Relative path to text; the judge has validated the paths.
+    destination_passing
+        Whether outputs are passed as last arguments; None to infer it from the signature.
+    inputs, outputs
+        Number of inputs and names of the outputs, in definition order.
+    work_dir
+        A private, empty folder for this candidate.
+    artifact_dir
+        Where a build puts its product, and where a load finds it; empty where the language needs no build.
+    threads
+        CPU threads that the candidate may use.
+    low_precision
+        Whether bfloat16 or float8 appear in the definition or in the sources, so that Triton's interpreter must
+        be known to be right for them.
+    """
+
+    language: str
+    entry_file: str
+    entry_symbol: str
+    sources: dict[str, str]
+    destination_passing: bool | None
+    inputs: int
+    outputs: tuple[str, ...]
+    work_dir: str
+    artifact_dir: str
+    threads: int = 1
+    low_precision: bool = False
+    device: str = "cpu"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """Return the order as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Order:
+        """Read what ``to_text`` wrote."""
+        raw = json.loads(text)
+        raw["outputs"] = tuple(raw["outputs"])
+        return cls(**raw)

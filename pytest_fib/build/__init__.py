@@ -1,0 +1,49 @@
+"""Solution to callable, one module per language; all of it runs in the candidate process only.
+
+A language is a module with three functions, named in ``LANGUAGES``:
+
+``build(order)``
+    Compile what has to be compiled into ``order.artifact_dir``; may do nothing.
+``load(order)``
+    Return the entry point as a Python callable.
+``argument(tensor)``
+    Return what the entry point is given for a tensor of the arena, made before any call.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_fib.border.order import Order
+
+LANGUAGES = {
+    "python": "pytest_fib.build.python",
+    "triton": "pytest_fib.build.triton",
+    "cpp": "pytest_fib.build.cpp",
+}
+
+
+class BuildError(Exception):
+    """A solution cannot be built; the message is what the compiler or the checks said."""
+
+
+class UnsupportedError(Exception):
+    """A solution cannot be judged with what is installed here; the message says what to do."""
+
+
+class Language(Protocol):
+    """What each module in ``LANGUAGES`` offers."""
+
+    build: Callable[[Order], None]
+    load: Callable[[Order], Any]
+    argument: Callable[[torch.Tensor], Any]
+
+
+def language_module(language: str) -> Language:
+    """Import the module of ``language``."""
+    return cast(Language, importlib.import_module(LANGUAGES[language]))

@@ -1,0 +1,106 @@
+"""Two parts of Triton that need a GPU and that its CPU interpreter leaves open: autotuning and libdevice."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pytest_fib.build.triton_interpreter import Repair
+
+_LIBRARIES = ("triton.language.extra.libdevice", "triton.language.extra.cuda.libdevice")
+_SAME_NAME = (
+    "exp exp2 expm1 log log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh floor ceil trunc rint fmod "
+    "hypot copysign fmin fmax isnan isinf signbit"
+).split()
+_RENAMED = {
+    "abs": np.abs,
+    "fabs": np.abs,
+    "nearbyint": np.rint,
+    "pow": np.power,
+    "fast_powf": np.power,
+    "fast_dividef": np.divide,
+    "div_rn": np.divide,
+    "sqrt_rn": np.sqrt,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "fast_expf": np.exp,
+    "fast_logf": np.log,
+    "fast_log2f": np.log2,
+    "fast_log10f": np.log10,
+    "fast_sinf": np.sin,
+    "fast_cosf": np.cos,
+    "fast_tanf": np.tan,
+    "isfinited": np.isfinite,
+    "finitef": np.isfinite,
+}
+
+
+def take_first_autotuned_config() -> None:
+    """Let ``@triton.autotune`` take its first configuration without running any: on a CPU their times say nothing."""
+    autotuner = importlib.import_module("triton.runtime.autotuner").Autotuner
+
+    def bench(tuner: Any, *args: Any, config: Any, **meta: Any) -> list[float]:
+        return [0.0, 0.0, 0.0]
+
+    autotuner._bench = bench
+
+
+def fill_libdevice(repair: Repair) -> None:
+    """Give common functions of libdevice, which exist as GPU bitcode only, a body; the others say they have none."""
+    functions = _functions(repair)
+    for name in _LIBRARIES:
+        try:
+            library = importlib.import_module(name)
+        except ImportError:
+            continue
+        for symbol, value in list(vars(library).items()):
+            if isinstance(value, FunctionType) and not symbol.startswith("_"):
+                function = functions.get(symbol)
+                setattr(library, symbol, _elementwise(repair, function) if function else _absent(symbol))
+
+
+def _functions(repair: Repair) -> dict[str, Callable[..., Any]]:
+    return {
+        **{name: getattr(np, name) for name in _SAME_NAME},
+        **_RENAMED,
+        "rsqrt": _reciprocal_root,
+        "rsqrt_rn": _reciprocal_root,
+        "fma": lambda x, y, z: np.asarray(np.float64(x) * y + z, dtype=np.result_type(x, y, z)),
+        "round": lambda x: np.copysign(np.floor(np.abs(x) + np.float32(0.5)), x),
+        "erf": repair.interpreter.np_erf_fp32,
+    }
+
+
+def _reciprocal_root(x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
+def _elementwise(repair: Repair, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, _semantic: object = None) -> Any:
+        tensors = [repair.interpreter.interpreter_semantic.to_tensor(arg) for arg in args]
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(*(repair.numbers(tensor.handle) for tensor in tensors)))
+        block = any(tensor.type.is_block() for tensor in tensors)
+        dtype = repair.language.int1 if values.dtype == np.bool_ else tensors[0].dtype
+        return repair.tensor(repair.handle_of(values, dtype), block)
+
+    return call
+
+
+def _absent(symbol: str) -> Callable[..., Any]:
+    def call(*args: object, **named: object) -> Any:
+        raise NotImplementedError(
+            f"libdevice.{symbol} is not available in Triton's CPU interpreter: use tl.*, or run on a GPU"
+        )
+
+    return call

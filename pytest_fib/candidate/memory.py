@@ -1,0 +1,60 @@
+"""The candidate's view of the memory arena: torch tensors over mappings that the judge owns."""
+
+from __future__ import annotations
+
+import mmap
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from pytest_fib.border.arena import CONTROL_BYTES, REPLY_BYTES, Plan, Region
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """The four memory files as this process sees them."""
+
+    plan: Plan
+    inputs: mmap.mmap
+    outputs: mmap.mmap
+    control: memoryview
+    reply: memoryview
+
+    def input_tensors(self, index: int) -> list[torch.Tensor]:
+        """Return the input tensors of set ``index`` in the order of the arena's slots."""
+        return _tensors(self.inputs, self.plan.inputs, index)
+
+    def output_tensors(self, index: int) -> list[torch.Tensor]:
+        """Return the output tensors of set ``index`` in definition order."""
+        return _tensors(self.outputs, self.plan.outputs, index)
+
+
+def map_arena(plan: Plan, fds: list[int]) -> Mapping:
+    """Map the memory files ``fds`` = inputs, outputs, control, reply."""
+    inputs, outputs, control, reply = fds
+    access = mmap.PROT_READ | mmap.PROT_WRITE if plan.writable_inputs else mmap.PROT_READ
+    return Mapping(
+        plan,
+        mmap.mmap(inputs, plan.inputs.nbytes, prot=access),
+        mmap.mmap(outputs, plan.outputs.nbytes),
+        memoryview(mmap.mmap(control, CONTROL_BYTES, prot=mmap.PROT_READ)).cast("Q"),
+        memoryview(mmap.mmap(reply, REPLY_BYTES)).cast("Q"),
+    )
+
+
+def _tensors(memory: mmap.mmap, region: Region, index: int) -> list[torch.Tensor]:
+    with warnings.catch_warnings():
+        # torch warns that it cannot write to a read-only mapping: that is what the mapping is for.
+        warnings.simplefilter("ignore")
+        return [
+            _tensor(memory, region.stride * index + slot.offset, slot.numel, slot.shape, slot.dtype)
+            for slot in region.slots
+        ]
+
+
+def _tensor(memory: mmap.mmap, offset: int, numel: int, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+    kind: torch.dtype = getattr(torch, dtype)
+    if numel == 0:
+        return torch.empty(shape, dtype=kind)
+    return torch.frombuffer(memory, dtype=kind, count=numel, offset=offset).view(shape)

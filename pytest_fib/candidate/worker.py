@@ -1,0 +1,160 @@
+"""The candidate's serving loop: build, load, attach, run, on request of the judge and in this order.
+
+What it reports is believed only as far as it harms the solution itself: "failed, because …". That an output is
+right, and how long it took, is found out on the other side.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from pytest_fib.border.arena import CALLS, DONE, FAILED, GO, READY, Plan
+from pytest_fib.border.order import Order
+from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
+from pytest_fib.build import BuildError, UnsupportedError, language_module
+from pytest_fib.candidate.adapter import Kernel, OutputError, bind
+from pytest_fib.candidate.memory import Mapping, map_arena
+
+_MAX_TRACEBACK = 16 * 1024
+_HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Worker:
+    """Serves one judge over ``sock`` until that closes it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._order: Order | None = None
+        self._kernel: Kernel | None = None
+        self._memory: Mapping | None = None
+        self._calls: list[tuple[Any, ...]] = []
+
+    def serve(self) -> None:
+        """Answer requests until the judge is gone."""
+        handlers: dict[int, Callable[[Message, list[int]], Message | None]] = {
+            Kind.BUILD: self._build,
+            Kind.LOAD: self._load,
+            Kind.ATTACH: self._attach,
+            Kind.RUN: self._run,
+        }
+        while True:
+            try:
+                message, fds = receive_with_fds(self._sock)
+            except WireError:
+                return
+            answer = handlers[message.kind](message, fds)
+            if answer is not None:
+                try:
+                    send(self._sock, answer)
+                except WireError:
+                    return
+
+    def _build(self, _message: Message, fds: list[int]) -> Message:
+        order = _read_order(fds[0])
+        return _guard(lambda: language_module(order.language).build(order), Failure.COMPILE)
+
+    def _load(self, _message: Message, fds: list[int]) -> Message:
+        order = _read_order(fds[0])
+
+        def load() -> str:
+            module = language_module(order.language)
+            entry = module.load(order)
+            self._order = order
+            self._kernel = bind(entry, order, module.argument)
+            return self._kernel.remark
+
+        return _guard(load, Failure.COMPILE)
+
+    def _attach(self, _message: Message, fds: list[int]) -> Message:
+        plan_fd, *arena = fds
+
+        def attach() -> None:
+            plan = Plan.from_text(_read_all(plan_fd))
+            self._memory = map_arena(plan, arena)
+            for fd in arena:
+                os.close(fd)
+            self._calls = []
+
+        return _guard(attach, Failure.RUNTIME)
+
+    def _run(self, message: Message, _fds: list[int]) -> Message | None:
+        """Run up to ``message.b`` calls; timed requests (``message.c``) wait for the judge's "go".
+
+        How many calls are made is known at "go" only.
+        """
+        kernel, memory = self._kernel, self._memory
+        if kernel is None or memory is None:
+            return Message(Kind.FAILED, a=Failure.RUNTIME, text="a run was requested before load and attach")
+        sequence, most, timed = message.a, message.b, message.c
+        try:
+            while len(self._calls) < most:
+                self._calls.append(kernel.arguments(memory, len(self._calls)))
+        except BaseException as error:
+            return _failed(error, Failure.RUNTIME)
+        calls, control, reply = self._calls, memory.control, memory.reply
+        failure: Message | None = None
+        if timed:
+            reply[READY] = sequence
+            while control[GO] != sequence:
+                pass
+        try:
+            kernel.run(calls[: control[CALLS]])
+        except BaseException as error:
+            failure = _failed(error, Failure.RUNTIME)
+        if failure is None and timed:
+            reply[DONE] = sequence
+            return None
+        if failure is None:
+            return Message(Kind.DONE, a=sequence)
+        if timed:
+            reply[FAILED] = sequence
+            reply[DONE] = sequence
+        gc.collect()
+        return failure
+
+
+def _read_order(fd: int) -> Order:
+    return Order.from_text(_read_all(fd))
+
+
+def _read_all(fd: int) -> str:
+    with open(fd, encoding="utf-8") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _guard(action: Callable[[], str | None], kind: Failure) -> Message:
+    """Run ``action`` and turn whatever comes out of the solution into a message: this is the process boundary."""
+    try:
+        return Message(Kind.DONE, text=action() or "")
+    except BaseException as error:
+        return _failed(error, kind)
+
+
+def _failed(error: BaseException, kind: Failure) -> Message:
+    if isinstance(error, OutputError):
+        return Message(
+            Kind.FAILED, a=Failure.SHAPE if error.about == "shape" else Failure.DTYPE, text=str(error)
+        )
+    if isinstance(error, UnsupportedError):
+        return Message(Kind.FAILED, a=Failure.UNSUPPORTED, text=str(error))
+    if isinstance(error, BuildError):
+        return Message(Kind.FAILED, a=Failure.COMPILE, text=str(error))
+    return Message(Kind.FAILED, a=kind, text=_traceback(error))
+
+
+def _traceback(error: BaseException) -> str:
+    """Format ``error`` from the solution's first frame on; a hostile exception must not break the report of it."""
+    try:
+        frames = traceback.TracebackException.from_exception(error, limit=-20)
+        kept = [frame for frame in frames.stack if not frame.filename.startswith(_HARNESS)]
+        frames.stack = traceback.StackSummary.from_list(kept or list(frames.stack))
+        text = "".join(frames.format())
+    except BaseException:
+        text = f"{type(error).__name__} (its traceback cannot be formatted)"
+    return text if len(text) <= _MAX_TRACEBACK else "...\n" + text[-_MAX_TRACEBACK:]

@@ -1,0 +1,231 @@
+"""The judge's side of the memory arena: sealed memory files, secret content, poison and guard zones.
+
+All memory is made and sealed here. The candidate maps inputs and control words read-only; a size that it could
+change would kill the judge with SIGBUS, so sizes are sealed too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pytest_fib.border.arena import CONTROL_BYTES, GUARD, REPLY_BYTES, Plan, Region, Slot
+
+_F_SEAL_FUTURE_WRITE = 0x10
+_SIZE_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+_SAMPLES = 256
+_POISON_SCALE = 4.0
+
+
+def memory_file(nbytes: int, name: str) -> int:
+    """Return a memory file of fixed size (bytes); the seal on later writable mappings is set by ``freeze``."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, nbytes)
+    return fd
+
+
+def memory_file_of_text(text: str) -> int:
+    """Return a sealed, read-only memory file that holds ``text``."""
+    raw = text.encode("utf-8", "surrogatepass")
+    fd = os.memfd_create("fib-order", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(raw)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SIZE_SEALS | fcntl.F_SEAL_WRITE)
+    return fd
+
+
+class _File:
+    """A memory file and the judge's writable mapping of it."""
+
+    def __init__(self, nbytes: int, name: str, candidate_writes: bool) -> None:
+        self.fd = memory_file(nbytes, name)
+        self.map = mmap.mmap(self.fd, nbytes)
+        seals = _SIZE_SEALS if candidate_writes else _SIZE_SEALS | _F_SEAL_FUTURE_WRITE
+        try:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+        except OSError:  # kernels before 5.1 know no seal on future mappings
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SIZE_SEALS)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class JudgeArena:
+    """Inputs, outputs, control and reply memory of one workload, ``plan.inputs.sets`` sets of it.
+
+    Parameters
+    ----------
+    plan
+        The layout.
+    random
+        Secret randomness for poison, guard zones and sampled positions.
+    """
+
+    def __init__(self, plan: Plan, random: np.random.Generator) -> None:
+        self.plan = plan
+        self._random = random
+        self._inputs = _File(plan.inputs.nbytes, "fib-inputs", plan.writable_inputs)
+        self._outputs = _File(plan.outputs.nbytes, "fib-outputs", True)
+        self._control = _File(CONTROL_BYTES, "fib-control", False)
+        self._reply = _File(REPLY_BYTES, "fib-reply", True)
+        self.control = memoryview(self._control.map).cast("Q")
+        self.reply = memoryview(self._reply.map).cast("Q")
+        self._out = np.frombuffer(self._outputs.map, dtype=np.uint8)
+        self._views: list[dict[str, torch.Tensor]] = []
+        self._poisons = _poisons(plan.outputs, random)
+        self._guards = _guard_offsets(plan.outputs)
+        self._payload = _payload_offsets(plan.outputs)
+        self._variant = np.zeros(plan.outputs.sets, dtype=np.int64)
+        self._positions = np.zeros(_SAMPLES, dtype=np.int64)
+        self._sampled = np.zeros(_SAMPLES, dtype=np.uint8)
+
+    @property
+    def fds(self) -> tuple[int, int, int, int]:
+        """Descriptors of inputs, outputs, control and reply, in the order in which a candidate maps them."""
+        return self._inputs.fd, self._outputs.fd, self._control.fd, self._reply.fd
+
+    def fill(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Copy the inputs of one call into set ``index``."""
+        while len(self._views) <= index:
+            self._views.append(_views(self._inputs.map, self.plan.inputs, len(self._views)))
+        for name, view in self._views[index].items():
+            view.copy_(inputs[name])
+
+    def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
+        """Return views of the inputs in set ``index`` as the candidate sees them now."""
+        return self._views[index]
+
+    def poison(self, index: int) -> None:
+        """Overwrite the outputs and guard zones of set ``index`` with plausible random values."""
+        variant = int(self._random.integers(len(self._poisons)))
+        self._variant[index] = variant
+        start = index * self.plan.outputs.stride
+        self._out[start : start + self.plan.outputs.stride] = self._poisons[variant]
+
+    def choose_positions(self, sets: int) -> None:
+        """Choose the secret byte positions of the next sample, anywhere in the outputs of the first ``sets`` sets."""
+        if len(self._payload) == 0:
+            self._positions[:] = 0
+            return
+        which = self._random.integers(len(self._payload), size=_SAMPLES)
+        start, length = self._payload[which, 0], self._payload[which, 1]
+        inside = (self._random.random(_SAMPLES) * length).astype(np.int64)
+        shift = self._random.integers(sets, size=_SAMPLES) * self.plan.outputs.stride
+        np.add(start + inside, shift, out=self._positions)
+
+    def sample(self) -> None:
+        """Read the chosen positions; this is the only reading of outputs inside a timed interval."""
+        np.take(self._out, self._positions, out=self._sampled, mode="clip")
+
+    def take(self, sets: int) -> npt.NDArray[np.uint8]:
+        """Return the bytes of the first ``sets`` sets of outputs as a ``[sets, stride]`` uint8 array of our own."""
+        stride = self.plan.outputs.stride
+        taken: npt.NDArray[np.uint8] = self._out[: sets * stride].reshape(sets, stride).copy()
+        return taken
+
+    def sample_agrees(self, taken: npt.NDArray[np.uint8]) -> bool:
+        """Whether the bytes taken are those that were there when the clock was read."""
+        return bool(np.array_equal(taken.reshape(-1)[self._positions], self._sampled))
+
+    def guards_intact(self, taken: npt.NDArray[np.uint8]) -> bool:
+        """Whether nothing was written around the outputs."""
+        expected = self._poisons[self._variant[: len(taken)]][:, self._guards]
+        return bool(np.array_equal(taken[:, self._guards], expected))
+
+    def untouched(self, taken: npt.NDArray[np.uint8], index: int, slot: Slot) -> int:
+        """Return how many elements of ``slot`` in set ``index`` still hold the poison, bit for bit."""
+        span = slice(slot.offset, slot.offset + slot.nbytes)
+        same = taken[index, span] == self._poisons[self._variant[index], span]
+        if slot.numel == 0:
+            return 0
+        return int(same.reshape(slot.numel, -1).all(axis=1).sum())
+
+    def close(self) -> None:
+        """Close the descriptors; the mappings go when nothing refers to them."""
+        for file in (self._inputs, self._outputs, self._control, self._reply):
+            file.close()
+
+
+def tensors_of(taken: npt.NDArray[np.uint8], region: Region) -> dict[str, torch.Tensor]:
+    """Return the outputs in ``taken`` (``[calls, stride]`` bytes) as one tensor ``[calls, *shape]`` per output."""
+    calls = len(taken)
+    rows = torch.from_numpy(taken)
+    tensors = {}
+    for slot in region.slots:
+        kind: torch.dtype = getattr(torch, slot.dtype)
+        part = rows[:, slot.offset : slot.offset + slot.nbytes].contiguous()
+        tensors[slot.name] = (
+            part.view(kind).view(calls, *slot.shape)
+            if slot.numel
+            else torch.empty((calls, *slot.shape), dtype=kind)
+        )
+    return tensors
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of ``dtype`` in the schema, e.g. ``bfloat16``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _views(memory: mmap.mmap, region: Region, index: int) -> dict[str, torch.Tensor]:
+    views = {}
+    for slot in region.slots:
+        kind: torch.dtype = getattr(torch, slot.dtype)
+        if slot.numel == 0:
+            views[slot.name] = torch.empty(slot.shape, dtype=kind)
+            continue
+        offset = region.stride * index + slot.offset
+        views[slot.name] = torch.frombuffer(memory, dtype=kind, count=slot.numel, offset=offset).view(
+            slot.shape
+        )
+    return views
+
+
+def _poisons(region: Region, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return a few ``[variants, stride]`` byte patterns: values that a kernel might have computed, never NaN.
+
+    Zeros or NaN would tell a candidate that nothing has been written yet; they would also make a kernel that
+    accumulates into its output look right.
+    """
+    variants = max(1, min(8, (32 << 20) // region.stride))
+    pattern = (
+        np.frombuffer(random.bytes(variants * region.stride), dtype=np.uint8).reshape(variants, -1).copy()
+    )
+    for slot in region.slots:
+        for row in pattern if slot.numel else ():
+            row[slot.offset : slot.offset + slot.nbytes] = _plausible(slot, random)
+    return pattern
+
+
+def _plausible(slot: Slot, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    kind: torch.dtype = getattr(torch, slot.dtype)
+    if kind.is_floating_point:
+        # A float32 block is repeated for large outputs: poison has to differ from call to call and from the truth.
+        block = random.standard_normal(min(slot.numel, 1 << 20), dtype=np.float32) * np.float32(_POISON_SCALE)
+        values = torch.from_numpy(np.resize(block, slot.numel)).to(kind)
+    elif kind is torch.bool:
+        values = torch.from_numpy(random.integers(0, 2, slot.numel).astype(np.bool_))
+    else:
+        values = torch.from_numpy(random.integers(0, 120, slot.numel)).to(kind)
+    return values.view(torch.uint8).numpy()
+
+
+def _guard_offsets(region: Region) -> npt.NDArray[np.int64]:
+    zones: list[range] = []
+    for slot in region.slots:
+        end = slot.offset + slot.nbytes
+        zones += [range(slot.offset - GUARD, slot.offset), range(end, end + GUARD)]
+    flat: Sequence[int] = [offset for zone in zones for offset in zone]
+    return np.array(flat, dtype=np.int64)
+
+
+def _payload_offsets(region: Region) -> npt.NDArray[np.int64]:
+    """Return ``[outputs, 2]``: byte offset and length of every output that has bytes."""
+    spans = [(slot.offset, slot.nbytes) for slot in region.slots if slot.nbytes]
+    return np.array(spans, dtype=np.int64).reshape(-1, 2)

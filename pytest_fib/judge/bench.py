@@ -1,0 +1,209 @@
+"""Running calls: fill, poison, go, clock, take, verify. Every call of every phase goes through here, in one way.
+
+There is no warm-up mode and no correctness mode that a candidate could tell from a timed one: a warm-up call is a
+timed call whose time is not used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pytest_fib.inputs import InputPlan
+from pytest_fib.judge.arena import JudgeArena, tensors_of
+from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.failures import CandidateError, CandidateTimeout, IntegrityViolation
+from pytest_fib.judge.machine import Cores, waiting_on
+from pytest_fib.judge.reference import Reference
+from pytest_fib.judge.rules import Comparison, Rule, compare
+
+_BATCH_BYTES = 64 << 20
+
+
+class WrongOutput(CandidateError):
+    """A verified call is not what the reference says; ``comparison`` has the mismatch."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("wrong output")
+        self.comparison = comparison
+
+
+@dataclass
+class Tally:
+    """What has been done for one workload so far; times in nanoseconds."""
+
+    calls: int = 0
+    verified_calls: int = 0
+    call_ns: int = 0
+    reference_ns: list[int] = field(default_factory=list)
+    comparison: Comparison = field(default_factory=Comparison.nothing)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same for all calls of one workload.
+
+    Attributes
+    ----------
+    scalars
+        The inputs that are Python scalars.
+    output_shapes
+        Output name to shape.
+    timeout_s
+        Seconds that all calls of this workload may take together.
+    cores
+        Where to wait while timing; None when not timing.
+    random
+        Secret randomness for the choice of verified calls.
+    """
+
+    arena: JudgeArena
+    inputs: InputPlan
+    reference: Reference
+    rule: Rule
+    output_shapes: dict[str, tuple[int, ...]]
+    timeout_s: float
+    cores: Cores | None
+    random: np.random.Generator
+    tally: Tally
+
+    def run(
+        self, candidate: Candidate, requests: Sequence[int], most: int, verify: int | None = None
+    ) -> list[int]:
+        """Make one request of ``k`` calls for each ``k`` in ``requests``; return the nanoseconds of each.
+
+        Parameters
+        ----------
+        candidate
+            Attached to ``self.arena``.
+        requests
+            Calls per request, at most ``most`` each.
+        most
+            The number of sets that the candidate has to prepare.
+        verify
+            How many of the calls, chosen secretly, are compared with the reference; None for all.
+
+        Raises
+        ------
+        WrongOutput, CandidateError
+            At the first batch in which something is wrong.
+        """
+        total = sum(requests)
+        chosen = np.ones(total, dtype=bool)
+        if verify is not None and verify < total:
+            chosen[:] = False
+            chosen[self.random.choice(total, size=verify, replace=False)] = True
+        elapsed: list[int] = []
+        done = 0
+        for batch in self._batches(requests):
+            calls = sum(batch)
+            elapsed += self._batch(candidate, batch, most, chosen[done : done + calls])
+            done += calls
+        return elapsed
+
+    def _batches(self, requests: Sequence[int]) -> list[list[int]]:
+        """Split ``requests`` so that inputs and outputs of a batch fit into a bounded buffer."""
+        per_call = max(1, self.inputs.nbytes + self.arena.plan.outputs.stride)
+        room = max(1, _BATCH_BYTES // per_call)
+        batches: list[list[int]] = []
+        for calls in requests:
+            if not batches or sum(batches[-1]) + calls > room:
+                batches.append([])
+            batches[-1].append(calls)
+        return batches
+
+    def _batch(
+        self,
+        candidate: Candidate,
+        requests: list[int],
+        most: int,
+        chosen: npt.NDArray[np.bool_],
+    ) -> list[int]:
+        first = self.tally.calls
+        calls = sum(requests)
+        drawn = self.inputs.draw_many(range(first, first + calls))
+        self.tally.calls += calls
+        if self.cores is None:
+            elapsed, taken = self._requests(candidate, requests, most, drawn)
+        else:
+            with waiting_on(self.cores.judge):
+                elapsed, taken = self._requests(candidate, requests, most, drawn)
+        self._verify(np.concatenate(taken), drawn, chosen, first)
+        return elapsed
+
+    def _requests(
+        self, candidate: Candidate, requests: list[int], most: int, drawn: list[dict[str, torch.Tensor]]
+    ) -> tuple[list[int], list[npt.NDArray[np.uint8]]]:
+        arena = self.arena
+        elapsed, taken = [], []
+        contents = iter(drawn)
+        for calls in requests:
+            filled = list(islice(contents, calls))
+            for index, content in enumerate(filled):
+                arena.fill(index, content)
+                arena.poison(index)
+            arena.choose_positions(calls)
+            elapsed.append(self._one(candidate, calls, most))
+            outputs = arena.take(calls)
+            self._check_integrity(outputs, filled)
+            taken.append(outputs)
+        return elapsed, taken
+
+    def _one(self, candidate: Candidate, calls: int, most: int) -> int:
+        remaining = self.timeout_s - self.tally.call_ns / 1e9
+        if remaining <= 0:
+            candidate.kill()
+            raise CandidateTimeout(
+                f"{self.tally.calls} calls took longer than the limit of {self.timeout_s:g} s together"
+            )
+        start = time.perf_counter_ns()
+        try:
+            if self.cores is None:
+                return candidate.run(calls, most, remaining)
+            return candidate.run_timed(calls, most, remaining, self.arena.sample)
+        finally:
+            self.tally.call_ns += time.perf_counter_ns() - start
+
+    def _check_integrity(self, outputs: npt.NDArray[np.uint8], filled: list[dict[str, torch.Tensor]]) -> None:
+        arena = self.arena
+        if self.cores is not None and not arena.sample_agrees(outputs):
+            raise IntegrityViolation("outputs changed after the candidate said that it was done")
+        if not arena.guards_intact(outputs):
+            raise IntegrityViolation("the candidate wrote outside its outputs")
+        if not arena.plan.writable_inputs:
+            return
+        for index, content in enumerate(filled):
+            for name, now in arena.inputs_of(index).items():
+                if not torch.equal(now.view(torch.uint8), content[name].view(torch.uint8)):
+                    raise IntegrityViolation(f"the candidate changed its input {name}")
+
+    def _verify(
+        self,
+        taken: npt.NDArray[np.uint8],
+        drawn: list[dict[str, torch.Tensor]],
+        chosen: npt.NDArray[np.bool_],
+        first: int,
+    ) -> None:
+        which = np.flatnonzero(chosen)
+        if len(which) == 0:
+            return
+        expected: list[list[torch.Tensor]] = []
+        for index in which:
+            outputs, elapsed = self.reference({**drawn[index], **self.inputs.scalars}, self.output_shapes)
+            expected.append(outputs)
+            self.tally.reference_ns.append(elapsed)
+        numbers = [first + int(index) for index in which]
+        rows = taken if len(which) == len(taken) else taken[which]
+        result = Comparison.nothing()
+        for position, (name, got) in enumerate(tensors_of(rows, self.arena.plan.outputs).items()):
+            result = result.merge(compare(name, got, [row[position] for row in expected], self.rule, numbers))
+        self.tally.verified_calls += len(which)
+        self.tally.comparison = self.tally.comparison.merge(result)
+        if result.mismatch is not None:
+            raise WrongOutput(self.tally.comparison)

@@ -1,0 +1,216 @@
+"""One candidate as the judge sees it: requests with deadlines, and the clock around a timed one."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from itertools import repeat
+
+from pytest_fib.border.arena import CALLS, DONE, FAILED, GO, READY
+from pytest_fib.border.order import Order
+from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
+from pytest_fib.errors import NotJudgeable
+from pytest_fib.judge.arena import JudgeArena, memory_file_of_text
+from pytest_fib.judge.failures import STATUS_OF, CandidateDied, CandidateError, CandidateTimeout
+from pytest_fib.judge.output import Output
+from pytest_fib.judge.zygote import Zygote
+
+_SPINS = 256  # about 10 µs between two looks at the clock
+_LOOK_AROUND_NS = 500_000  # between two looks at the candidate's output and health while it runs
+_DRAIN_MS = 50
+
+
+class Candidate:
+    """A forked candidate process, from the judge's side of the border."""
+
+    def __init__(self, zygote: Zygote, memory_bytes: int, cores: set[int] | None) -> None:
+        self._zygote = zygote
+        self.output = Output()
+        self._sock, theirs = pair()
+        with theirs:
+            self.pid = zygote.fork(theirs, self.output.write_end, memory_bytes, cores)
+        self.output.close_write_end()
+        self._poll = select.poll()
+        for fd in (self._sock.fileno(), self.output.fileno, zygote.fileno):
+            self._poll.register(fd, select.POLLIN)
+        self._output_open = True
+        self._sequence = 0
+        self._arena: JudgeArena | None = None
+        self.alive = True
+
+    def build(self, order: Order, timeout_s: float) -> None:
+        """Have the candidate compile the solution."""
+        self._order(Kind.BUILD, order, timeout_s, "building")
+
+    def load(self, order: Order, timeout_s: float) -> str:
+        """Have the candidate import the solution; return its remark on the calling convention, untrusted text."""
+        return self._order(Kind.LOAD, order, timeout_s, "loading").text
+
+    def attach(self, arena: JudgeArena) -> None:
+        """Have the candidate map ``arena``."""
+        plan = memory_file_of_text(arena.plan.to_text())
+        try:
+            send_checked(self._sock, Message(Kind.ATTACH), (plan, *arena.fds))
+        except WireError:
+            raise self._death("attaching memory") from None
+        finally:
+            os.close(plan)
+        self._expect(time.monotonic() + 60.0, 60.0, "attaching memory")
+        self._arena = arena
+
+    def run(self, calls: int, most: int, timeout_s: float) -> int:
+        """Make ``calls`` calls without a clock worth reading; return nanoseconds from request to answer."""
+        arena = self._attached()
+        self._sequence += 1
+        arena.control[CALLS] = calls
+        start = time.perf_counter_ns()
+        self._send(Message(Kind.RUN, a=self._sequence, b=most), "running")
+        self._expect(time.monotonic() + timeout_s, timeout_s, "running")
+        return time.perf_counter_ns() - start
+
+    def run_timed(self, calls: int, most: int, timeout_s: float, sample: Callable[[], object]) -> int:
+        """Make ``calls`` calls and return the nanoseconds from "go" to the end of ``sample()``.
+
+        The candidate learns the number of calls with "go". ``sample`` reads secret positions of the outputs before
+        the clock is read, so that work which is not finished at "done" is work that was not done.
+        """
+        arena = self._attached()
+        self._sequence += 1
+        sequence, control, reply = self._sequence, arena.control, arena.reply
+        deadline = time.monotonic() + timeout_s
+        control[CALLS] = calls
+        self._send(Message(Kind.RUN, a=sequence, b=most, c=1), "running")
+        self._spin(READY, sequence, deadline, timeout_s)
+        start = time.perf_counter_ns()
+        control[GO] = sequence
+        self._spin(DONE, sequence, deadline, timeout_s)
+        sample()
+        elapsed = time.perf_counter_ns() - start
+        if reply[FAILED] == sequence:
+            self._expect(deadline, timeout_s, "running")
+        return elapsed
+
+    def kill(self) -> None:
+        """End the process and keep what it printed."""
+        if self.alive:
+            self.alive = False
+            self._zygote.kill(self.pid)
+            self._zygote.forget(self.pid)
+            self.output.drain()
+            self._sock.close()
+            self.output.close()
+
+    def _attached(self) -> JudgeArena:
+        if self._arena is None:
+            raise RuntimeError("run before attach")
+        return self._arena
+
+    def _order(self, kind: Kind, order: Order, timeout_s: float, doing: str) -> Message:
+        fd = memory_file_of_text(order.to_text())
+        try:
+            send_checked(self._sock, Message(kind), (fd,))
+        except WireError:
+            raise self._death(doing) from None
+        finally:
+            os.close(fd)
+        return self._expect(time.monotonic() + timeout_s, timeout_s, doing)
+
+    def _send(self, message: Message, doing: str) -> None:
+        try:
+            send_checked(self._sock, message)
+        except WireError:
+            raise self._death(doing) from None
+
+    def _expect(self, deadline: float, timeout_s: float, doing: str) -> Message:
+        """Wait for the answer to the request in flight."""
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                self._timeout(timeout_s, doing)
+            if not self._look_around(remaining * 1000, doing):
+                continue
+            try:
+                message = receive(self._sock)
+            except WireError:
+                raise self._death(doing) from None
+            if message.kind == Kind.DONE:
+                return message
+            raise _failure_of(message)
+
+    def _spin(self, word: int, sequence: int, deadline: float, timeout_s: float) -> None:
+        """Wait until the reply word is ``sequence``, with eyes on the output pipe and on the process's health."""
+        reply = self._attached().reply
+        looked = time.perf_counter_ns()
+        while True:
+            for _ in repeat(None, _SPINS):
+                if reply[word] == sequence:
+                    return
+            now = time.perf_counter_ns()
+            if now - looked < _LOOK_AROUND_NS:
+                continue
+            looked = now
+            if time.monotonic() > deadline:
+                self._timeout(timeout_s, "running")
+            if self._look_around(0, "running") and reply[word] != sequence:
+                # A message instead of a word: the request failed before it could be timed.
+                self._expect(deadline, timeout_s, "running")
+                raise CandidateError("the candidate answered a timed request without running it")
+
+    def _look_around(self, timeout_ms: float, doing: str) -> bool:
+        """Drain output, notice a death; return whether a message of the candidate is waiting."""
+        waiting = False
+        for fd, _event in self._poll.poll(timeout_ms):
+            if fd == self._sock.fileno():
+                waiting = True
+            elif fd == self.output.fileno:
+                if not self.output.drain():
+                    self._poll.unregister(fd)
+            elif self._zygote.exit_status(self.pid, timeout_s=0) is not None and not waiting:
+                raise self._death(doing)
+        return waiting
+
+    def _timeout(self, timeout_s: float, doing: str) -> None:
+        self.kill()
+        raise CandidateTimeout(
+            f"{doing} took longer than the limit of {timeout_s:g} s: the candidate was killed"
+        )
+
+    def _death(self, doing: str) -> CandidateDied:
+        # The end of the socket can be seen before the end of the process.
+        status = self._zygote.exit_status(self.pid, timeout_s=5.0)
+        self.kill()
+        return CandidateDied(f"the candidate process {_describe(status)} while {doing}")
+
+
+def send_checked(sock: object, message: Message, fds: tuple[int, ...] = ()) -> None:
+    """Send; a closed socket object counts as a candidate that is gone."""
+    try:
+        send(sock, message, fds)  # type: ignore[arg-type]
+    except OSError as error:
+        raise WireError(str(error)) from error
+
+
+def _failure_of(message: Message) -> Exception:
+    if message.kind != Kind.FAILED or message.a not in list(Failure):
+        return CandidateError("integrity: the candidate sent a message that no candidate of ours sends")
+    failure = Failure(message.a)
+    if failure is Failure.UNSUPPORTED:
+        return NotJudgeable(message.text)
+    return CandidateError(message.text, STATUS_OF[failure])
+
+
+def _describe(status: int | None) -> str:
+    if status is None:
+        return "closed its connection"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        hint = " (inputs are mapped read-only: writing to one faults)" if number == signal.SIGSEGV else ""
+        return f"was killed by {name}{hint}"
+    return f"exited with code {os.WEXITSTATUS(status)}"

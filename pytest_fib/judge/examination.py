@@ -1,0 +1,303 @@
+"""One solution on one workload: from inputs and build to trials and the evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_fib.border.arena import Plan, Region
+from pytest_fib.data.definition import Definition
+from pytest_fib.data.evaluation import Evaluation, Timing
+from pytest_fib.data.solution import LoadedSolution
+from pytest_fib.data.text import escape
+from pytest_fib.data.trace import EvaluationStatus
+from pytest_fib.data.workload import Workload, WorkloadTolerance
+from pytest_fib.errors import NotJudgeable
+from pytest_fib.inputs import InputPlan, plan_inputs
+from pytest_fib.judge.arena import JudgeArena, dtype_name
+from pytest_fib.judge.bench import Bench, Tally, WrongOutput
+from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.config import Tolerance
+from pytest_fib.judge.failures import CandidateError, IntegrityViolation
+from pytest_fib.judge.handover import NOOP_SOURCE
+from pytest_fib.judge.orders import noop_order, order_for
+from pytest_fib.judge.rules import rule_for
+from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
+from pytest_fib.measure.interval import log_t_interval
+
+if TYPE_CHECKING:
+    from pytest_fib.judge.session import JudgeSession
+
+_ARENA_BYTES = 64 << 20
+
+
+@dataclass
+class _Notes:
+    """What is learnt on the way, wherever the way ends."""
+
+    output: str = ""
+    build_seconds: float = 0.0
+    remarks: list[str] = field(default_factory=list)
+
+    def remark(self, text: str) -> None:
+        if text and text not in self.remarks:
+            self.remarks.append(text)
+
+
+class Examination:
+    """Judges ``loaded`` on ``workload``; used once."""
+
+    def __init__(
+        self,
+        session: JudgeSession,
+        definition: Definition,
+        workload: Workload,
+        loaded: LoadedSolution,
+        traceset_root: Path | None,
+    ) -> None:
+        self._session = session
+        self._config = session.config
+        self._definition = definition
+        self._workload = workload
+        self._loaded = loaded
+        self._root = traceset_root
+        self._tally = Tally()
+        self._notes = _Notes(remarks=list(loaded.notes))
+        self._artifact_dir = ""
+
+    def evaluate(self) -> Evaluation:
+        """Return the finding; whatever the candidate does becomes a status here and nowhere else."""
+        start = time.perf_counter()
+        timing: Timing | None = None
+        failure: CandidateError | None = None
+        inputs = self._plan_inputs()
+        reference = self._session.reference(self._definition)
+        del reference  # compiled before anything is built: a broken definition is not the solution's failure
+        try:
+            self._artifact_dir, self._notes.build_seconds = self._session.build(
+                self._definition, self._loaded
+            )
+            timing = self._judge(inputs)
+        except CandidateError as error:
+            failure = error
+        return self._evaluation(failure, timing, time.perf_counter() - start)
+
+    def _plan_inputs(self) -> InputPlan:
+        inputs = plan_inputs(
+            self._definition,
+            self._workload,
+            traceset_root=self._root,
+            secret=self._config.secret,
+            synthesize_missing=self._config.synthesize_missing,
+            device="cpu",
+        )
+        if inputs.synthesized:
+            self._notes.remark(
+                f"synthesized inputs: {', '.join(escape(name, 40) for name in inputs.synthesized)}"
+            )
+        return inputs
+
+    def _judge(self, inputs: InputPlan) -> Timing | None:
+        arena = JudgeArena(self._arena_plan(inputs), self._random("arena"))
+        try:
+            bench = self._bench(inputs, arena)
+            if self._config.sampling.timing:
+                return self._timed_trials(bench)
+            with self._session.lock.working(), self._candidate(arena, 0) as candidate:
+                bench.run(candidate, [1] * max(1, self._config.sampling.trials), most=1)
+            return None
+        finally:
+            arena.close()
+
+    def _arena_plan(self, inputs: InputPlan) -> Plan:
+        tensors = {name: (layout.shape, dtype_name(layout.dtype)) for name, layout in inputs.tensors.items()}
+        outputs = {
+            name: (shape, self._definition.outputs[name].dtype)
+            for name, shape in self._output_shapes().items()
+        }
+        one = Region.plan(tensors, 1), Region.plan(outputs, 1)
+        per_set = one[0].stride + one[1].stride
+        limit = self._config.limits.input_bytes
+        if 2 * per_set > limit:
+            raise NotJudgeable(
+                f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
+                f"{limit / 1e9:.1f} GB: judge it on a larger machine"
+            )
+        sets = max(1, min(MAX_CALLS_PER_REQUEST, _ARENA_BYTES // per_set))
+        return Plan(
+            inputs=Region.plan(tensors, sets),
+            outputs=Region.plan(outputs, sets),
+            arguments=tuple(self._definition.inputs),
+            scalars=inputs.scalars,
+            # Triton's interpreter copies every argument back after a launch, changed or not.
+            writable_inputs=self._loaded.solution.spec.language == "triton" or self._mentions_triton(),
+        )
+
+    def _mentions_triton(self) -> bool:
+        return any("triton" in source.content for source in self._loaded.solution.sources)
+
+    def _output_shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes = self._definition.output_shapes(self._workload.axes)
+        return {name: shape or () for name, shape in shapes.items()}
+
+    def _bench(self, inputs: InputPlan, arena: JudgeArena) -> Bench:
+        return Bench(
+            arena=arena,
+            inputs=inputs,
+            reference=self._session.reference(self._definition),
+            rule=rule_for(
+                self._definition.op_type, _tolerance_of(self._workload.tolerance), self._config.tolerance
+            ),
+            output_shapes=self._output_shapes(),
+            timeout_s=self._config.limits.timeout_s,
+            cores=self._session.cores if self._config.sampling.timing else None,
+            random=self._random("verify"),
+            tally=self._tally,
+        )
+
+    def _timed_trials(self, bench: Bench) -> Timing:
+        schedule: Schedule | None = None
+        handover = 0.0
+        sets = bench.arena.plan.inputs.sets
+        trials: list[tuple[float, ...]] = []
+        for trial in range(self._config.sampling.trials):
+            with self._candidate(bench.arena, trial) as candidate, self._session.lock.timing():
+                if schedule is None:
+                    probes = bench.run(candidate, [1] * PROBES, sets)
+                    handover = self._handover(bench, 1, sets)
+                    schedule = self._schedule(probes, handover, sets)
+                    if schedule.calls_per_request > 1:
+                        handover = self._handover(bench, schedule.calls_per_request, sets)
+                requests = [schedule.calls_per_request] * (schedule.warmups + schedule.iterations)
+                elapsed = bench.run(candidate, requests, sets, schedule.verified)[schedule.warmups :]
+            trials.append(tuple(self._latency_ms(ns, handover, schedule.calls_per_request) for ns in elapsed))
+        assert schedule is not None
+        if self._session.cores.shared:
+            self._notes.remark("judge and candidate shared one core: latencies are too long")
+        return Timing(
+            trials_ms=tuple(trials),
+            reference_latency_ms=statistics.median(self._tally.reference_ns) / 1e6,
+            handover_ms=handover / 1e6,
+            calls_per_request=schedule.calls_per_request,
+            ci95_ms=log_t_interval([statistics.median(samples) for samples in trials]),
+        )
+
+    def _schedule(self, probes: list[int], handover: float, sets: int) -> Schedule:
+        call_ns = max(1.0, min(probes[1:]) - handover)
+        return plan_schedule(
+            self._config.sampling, call_ns, statistics.median(self._tally.reference_ns), sets
+        )
+
+    @staticmethod
+    def _latency_ms(elapsed_ns: int, handover_ns: float, calls: int) -> float:
+        # Never below a nanosecond: a speed-up has to stay finite, and nothing is faster than the clock's tick.
+        return max(elapsed_ns - handover_ns, 1.0) / calls / 1e6
+
+    def _handover(self, bench: Bench, calls: int, sets: int) -> float:
+        with self._session.private_folder() as folder:
+
+            def noop() -> Candidate:
+                candidate = self._session.start(self._loaded)
+                candidate.load(noop_order(self._order(folder), NOOP_SOURCE, folder), 60.0)
+                candidate.attach(bench.arena)
+                return candidate
+
+            return self._session.handover.measure(bench, calls, sets, noop)
+
+    @contextmanager
+    def _candidate(self, arena: JudgeArena, trial: int) -> Iterator[Candidate]:
+        """Yield a candidate that has loaded the solution and mapped ``arena``; what it printed is kept."""
+        session, loaded = self._session, self._loaded
+        keep = self._config.isolation == "solution"
+        candidate = session.kept(loaded, trial) if keep else None
+        fresh = candidate is None
+        if candidate is None:
+            candidate = session.start(loaded)
+        try:
+            with session.private_folder() as own:
+                if fresh:
+                    folder = session.private_folder_until_close() if keep else own
+                    with session.artifacts.failure_remembered(loaded.solution):
+                        remark = candidate.load(self._order(folder), self._config.limits.build_timeout_s)
+                    self._notes.remark(escape(remark))
+                candidate.attach(arena)
+                yield candidate
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if keep:
+                session.keep(loaded, trial, candidate)
+                self._notes.output = candidate.output.text()
+            else:
+                candidate.kill()
+                self._notes.output = candidate.output.text() or self._notes.output
+
+    def _order(self, folder: str):  # type: ignore[no-untyped-def]
+        return order_for(
+            self._definition,
+            self._loaded.solution,
+            work_dir=folder,
+            artifact_dir=self._artifact_dir,
+            threads=self._session.threads,
+        )
+
+    def _random(self, purpose: str) -> np.random.Generator:
+        text = f"{purpose}\0{self._workload.uuid}\0{self._loaded.solution.content_hash}"
+        digest = hashlib.blake2b(text.encode(), key=self._config.secret, digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+    def _evaluation(self, failure: CandidateError | None, timing: Timing | None, wall: float) -> Evaluation:
+        tally, notes = self._tally, self._notes
+        comparison = failure.comparison if isinstance(failure, WrongOutput) else tally.comparison
+        compared = tally.verified_calls > 0
+        spent = tally.call_ns + sum(tally.reference_ns)
+        return Evaluation(
+            definition=self._definition.name,
+            op_type=self._definition.op_type,
+            workload=self._workload.uuid,
+            axes=dict(self._workload.axes),
+            solution=self._loaded.solution.name,
+            solution_hash=self._loaded.solution.content_hash,
+            status=_status(failure),
+            timestamp=datetime.now(timezone.utc).astimezone().isoformat(),
+            log="" if failure is None or isinstance(failure, WrongOutput) else failure.log,
+            output=notes.output,
+            mismatch=comparison.mismatch,
+            max_absolute_error=comparison.max_absolute_error if compared else None,
+            max_relative_error=comparison.max_relative_error if compared else None,
+            matched_ratio=comparison.matched_ratio if compared else None,
+            timing=timing,
+            verified_calls=tally.verified_calls,
+            calls=tally.calls,
+            predictable_inputs=self._config.seed is not None,
+            seed=self._config.seed,
+            wall_seconds=wall,
+            overhead_seconds=max(0.0, wall - spent / 1e9 - notes.build_seconds),
+            build_seconds=notes.build_seconds,
+            threads=self._session.threads,
+            integrity_detail=failure.seen if isinstance(failure, IntegrityViolation) else "",
+            remarks=tuple(notes.remarks),
+        )
+
+
+def _status(failure: CandidateError | None) -> EvaluationStatus:
+    if failure is None:
+        return EvaluationStatus.PASSED
+    return EvaluationStatus.INCORRECT_NUMERICAL if isinstance(failure, WrongOutput) else failure.status
+
+
+def _tolerance_of(given: WorkloadTolerance | None) -> Tolerance | None:
+    """A workload's own tolerance is written for the ``allclose`` formula."""
+    if given is None:
+        return None
+    return Tolerance("allclose", given.max_rtol, given.max_atol, given.required_matched_ratio)

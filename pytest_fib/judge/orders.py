@@ -1,0 +1,85 @@
+"""From a solution to what a candidate is told: the order, the zygote that fits, and whether it can be judged here."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+from pytest_fib.border.arena import ITEMSIZE
+from pytest_fib.border.order import Order
+from pytest_fib.data.definition import Definition
+from pytest_fib.data.solution import Solution
+from pytest_fib.data.text import escape
+from pytest_fib.errors import NotJudgeable
+from pytest_fib.judge.zygote import ZygoteKind
+
+SUPPORTED = ("python", "triton", "cpp")
+_LOW_PRECISION = re.compile(r"bfloat16|bf16|float8|fp8|e4m3|e5m2", re.IGNORECASE)
+
+
+def check_supported(definition: Definition, solution: Solution) -> None:
+    """Raise NotJudgeable if this solution's language or this definition's dtypes cannot be judged here."""
+    language = solution.spec.language
+    if language not in SUPPORTED:
+        raise NotJudgeable(
+            f"language {escape(language, 40)} cannot be judged here: use one of {', '.join(SUPPORTED)}"
+        )
+    if language == "cpp" and solution.spec.binding == "torch":
+        raise NotJudgeable("binding torch cannot be judged here: export the entry point through tvm-ffi")
+    for name, spec in (*definition.inputs.items(), *definition.outputs.items()):
+        if spec.shape is not None and spec.dtype not in ITEMSIZE:
+            raise NotJudgeable(f"{escape(name, 60)} has dtype {spec.dtype}, which cannot be judged here")
+    for name, module in (("triton", "triton"), ("cpp", "tvm_ffi")):
+        if language == name and importlib.util.find_spec(module) is None:
+            raise NotJudgeable(f"{name} solutions need a package: pip install 'pytest-fib[{name}]'")
+
+
+def zygote_kind(solution: Solution, threads: int) -> ZygoteKind:
+    """Return the zygote whose imports serve ``solution`` best; importing too little only costs time."""
+    text = "\n".join(source.content for source in solution.sources)
+    wanted = {
+        "triton": solution.spec.language == "triton" or "triton" in text,
+        "tvm_ffi": solution.spec.language == "cpp" or "tvm_ffi" in text,
+    }
+    modules = [
+        name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is not None
+    ]
+    return ZygoteKind(("torch", *modules), interpret_triton=True, threads=threads)
+
+
+def order_for(
+    definition: Definition, solution: Solution, *, work_dir: str, artifact_dir: str, threads: int
+) -> Order:
+    """Return what a candidate needs to build and load ``solution``."""
+    dtypes = {spec.dtype for spec in (*definition.inputs.values(), *definition.outputs.values())}
+    text = "\n".join(source.content for source in solution.sources)
+    low = any(_LOW_PRECISION.search(word) for word in (*dtypes, text))
+    return Order(
+        language=solution.spec.language,
+        entry_file=solution.entry_file,
+        entry_symbol=solution.entry_symbol,
+        sources={source.path: source.content for source in solution.sources},
+        destination_passing=solution.spec.destination_passing_style,
+        inputs=len(definition.inputs),
+        outputs=tuple(definition.outputs),
+        work_dir=work_dir,
+        artifact_dir=artifact_dir,
+        threads=threads,
+        low_precision=low,
+    )
+
+
+def noop_order(order: Order, source: str, work_dir: str) -> Order:
+    """Return the order for a solution that does nothing with the same arguments."""
+    return Order(
+        language="python",
+        entry_file="noop.py",
+        entry_symbol="run",
+        sources={"noop.py": source},
+        destination_passing=True,
+        inputs=order.inputs,
+        outputs=order.outputs,
+        work_dir=work_dir,
+        artifact_dir="",
+        threads=order.threads,
+    )

@@ -1,0 +1,131 @@
+"""The reference implementation: trusted code of the dataset, run in the judge's process and called by name."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from pytest_fib.data.definition import Definition
+from pytest_fib.errors import DataError, NotJudgeable
+
+Inputs = Mapping[str, "torch.Tensor | int | float | bool"]
+
+
+class Reference:
+    """The callable reference of one definition.
+
+    Parameters
+    ----------
+    definition
+        Its ``reference`` is Python source that defines ``run``.
+
+    Raises
+    ------
+    NotJudgeable
+        If there is no reference to run.
+    DataError
+        If the source does not define a callable ``run``.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        problem = definition.reference_problem()
+        if problem is not None:
+            raise NotJudgeable(f"definition {definition.name} {problem}: add a reference to judge against")
+        self._definition = definition
+        self._run = _compile(definition)
+        self._by_name = _takes_names(self._run, list(definition.inputs))
+        self._mutates: bool | None = None
+
+    def __call__(
+        self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
+    ) -> tuple[list[torch.Tensor], int]:
+        """Return the outputs in definition order and the nanoseconds that computing them took.
+
+        ``inputs`` are left as they are: a reference that writes into its arguments is given copies.
+
+        Raises
+        ------
+        DataError
+            If the reference raises, or returns something else than the definition says.
+        """
+        if self._mutates is not False:
+            inputs = {name: _copy(value) for name, value in inputs.items()}
+        versions = {name: value._version for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+        start = time.perf_counter_ns()
+        try:
+            with torch.no_grad():
+                result = (
+                    self._run(**inputs)
+                    if self._by_name
+                    else self._run(*(inputs[name] for name in self._definition.inputs))
+                )
+        except Exception as error:
+            raise DataError(
+                f"the reference of {self._definition.name} raised {type(error).__name__}: {error}; "
+                "correct the definition or the workload"
+            ) from error
+        elapsed = time.perf_counter_ns() - start
+        if self._mutates is None:
+            self._mutates = any(inputs[name]._version != version for name, version in versions.items())  # type: ignore[union-attr]
+        return self._outputs(result, shapes), elapsed
+
+    def _outputs(self, result: object, shapes: Mapping[str, tuple[int, ...]]) -> list[torch.Tensor]:
+        names = list(self._definition.outputs)
+        if isinstance(result, Mapping):
+            values = [result.get(name) for name in names]
+        elif isinstance(result, (tuple, list)):
+            values = list(result)
+        else:
+            values = [result]
+        if len(values) != len(names):
+            raise DataError(
+                f"the reference of {self._definition.name} returned {len(values)} values for {len(names)} outputs; "
+                "correct the definition"
+            )
+        return [self._output(name, value, shapes[name]) for name, value in zip(names, values, strict=True)]
+
+    def _output(self, name: str, value: object, shape: tuple[int, ...]) -> torch.Tensor:
+        dtype: torch.dtype = getattr(torch, self._definition.outputs[name].dtype)
+        if not isinstance(value, torch.Tensor):
+            value = torch.tensor(value, dtype=dtype)
+        if tuple(value.shape) != shape or value.dtype != dtype:
+            raise DataError(
+                f"the reference of {self._definition.name} returned {name} as {list(value.shape)} {value.dtype}, "
+                f"the definition says {list(shape)} {dtype}; correct the definition"
+            )
+        return value
+
+
+def _compile(definition: Definition) -> Callable[..., Any]:
+    name = f"<reference of {definition.name}>"
+    source = definition.reference.replace("\r\n", "\n")
+    # Tracebacks and TorchScript look the source up here.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {"__name__": f"fib_reference_{definition.name}"}
+    try:
+        exec(compile(source, name, "exec"), namespace)
+    except Exception as error:
+        raise DataError(
+            f"the reference of {definition.name} cannot be imported: {type(error).__name__}: {error}; correct it"
+        ) from error
+    run: Callable[..., Any] | None = namespace.get("run")
+    if not callable(run):
+        raise DataError(f"the reference of {definition.name} defines no function run: add it")
+    return run
+
+
+def _takes_names(run: Callable[..., Any], names: list[str]) -> bool:
+    try:
+        parameters = inspect.signature(run).parameters
+    except (TypeError, ValueError):
+        return False
+    return set(parameters) == set(names)
+
+
+def _copy(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | float | bool:
+    return value.clone() if isinstance(value, torch.Tensor) else value

@@ -1,0 +1,58 @@
+"""How many calls of which kind, from what the first calls cost: pure arithmetic, no clock, no process."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pytest_fib.judge.config import Sampling
+
+MIN_VERIFIED = 20
+PROBES = 3  # single calls that show the cost; part of the warm-up
+MAX_CALLS_PER_REQUEST = 32
+_SHORT_NS = 20_000  # below this one call is too short against the hand-over
+_REQUEST_NS = 50_000  # what a request of several short calls should last
+_VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The calls of every trial: ``warmups`` and ``iterations`` requests of ``calls_per_request`` calls.
+
+    ``verified`` is how many calls of one trial are compared with the reference; None for all.
+    """
+
+    calls_per_request: int
+    warmups: int
+    iterations: int
+    verified: int | None
+
+
+def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets: int) -> Schedule:
+    """Decide the calls of each trial.
+
+    Parameters
+    ----------
+    sampling
+        Counts and budget; counts are upper bounds where there is a budget.
+    call_ns, reference_ns
+        What one call and one run of the reference cost, in nanoseconds.
+    sets
+        How many buffer sets there are, that is, the most calls of one request.
+    """
+    per_request = 1
+    if call_ns < _SHORT_NS:
+        per_request = max(1, min(sets, MAX_CALLS_PER_REQUEST, math.ceil(_REQUEST_NS / max(call_ns, 1.0))))
+    floor = math.ceil(MIN_VERIFIED / sampling.trials)
+    iterations, warmups = sampling.iterations, sampling.warmup_runs
+    if sampling.budget_s is not None:
+        affordable = int(sampling.budget_s * 1e9 / (max(call_ns, 1.0) * per_request * sampling.trials))
+        iterations = max(math.ceil(floor / per_request), min(iterations, affordable * 3 // 4))
+        warmups = max(1, min(warmups, affordable // 4)) if warmups else 0
+    # Twenty verified calls are what makes a number believable, whatever was asked for.
+    iterations = max(iterations, math.ceil(floor / per_request), 1)
+    budget = _VERIFY_BUDGET_S if sampling.budget_s is None else sampling.budget_s
+    verifiable = int(budget * 1e9 / (max(reference_ns, 1.0) * sampling.trials))
+    timed = (warmups + iterations) * per_request
+    verified = None if verifiable >= timed else max(floor, verifiable)
+    return Schedule(per_request, warmups, iterations, verified)

@@ -1,0 +1,163 @@
+"""The judge of one run: keeps zygotes, build products, references and the hand-over between workloads."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from pytest_fib.data.definition import Definition
+from pytest_fib.data.evaluation import Evaluation
+from pytest_fib.data.solution import LoadedSolution
+from pytest_fib.data.workload import Workload
+from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
+from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.config import JudgeConfig
+from pytest_fib.judge.examination import Examination
+from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.machine import Cores, MachineLock
+from pytest_fib.judge.orders import check_supported, order_for, zygote_kind
+from pytest_fib.judge.reference import Reference
+from pytest_fib.judge.zygote import Zygotes
+
+
+class JudgeSession:
+    """Judges solutions; a context manager, because it owns processes and folders.
+
+    Parameters
+    ----------
+    config
+        How to judge; its ``secret`` never leaves this process.
+    """
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self.config = config
+        self._own_folder = Path(tempfile.mkdtemp(prefix="pytest-fib-"))
+        self.cores = Cores.mine()
+        self.zygotes = Zygotes()
+        self.handover = Handover()
+        self.lock = MachineLock()
+        self.artifacts = Artifacts(
+            config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
+        )
+        self._references: dict[str, Reference] = {}
+        self._kept: dict[tuple[str, int], Candidate] = {}
+
+    def __enter__(self) -> JudgeSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that candidate and reference get alike: all cores but the one that the judge waits on."""
+        cores = len(self.cores.candidate)
+        return cores if self.config.sampling.timing else max(1, cores // self.config.workers)
+
+    def evaluate(
+        self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path | None
+    ) -> Evaluation:
+        """Judge ``loaded`` on ``workload``.
+
+        Raises
+        ------
+        NotJudgeable
+            If this workload cannot be judged here; the message says what to do.
+        DataError
+            If the definition, its reference or the workload is broken.
+        """
+        check_supported(definition, loaded.solution)
+        with _torch_threads(self.threads):
+            return Examination(self, definition, workload, loaded, traceset_root).evaluate()
+
+    def reference(self, definition: Definition) -> Reference:
+        """Return the compiled reference of ``definition``."""
+        key = f"{definition.name}\0{definition.reference}"
+        if key not in self._references:
+            self._references[key] = Reference(definition)
+        return self._references[key]
+
+    def build(self, definition: Definition, loaded: LoadedSolution) -> tuple[str, float]:
+        """Return the folder of the build product (empty if the language has none) and the seconds it took now.
+
+        Raises
+        ------
+        CandidateError
+            If the solution does not compile, or did not earlier in this run.
+        """
+        solution = loaded.solution
+        if solution.spec.language not in COMPILED:
+            self.artifacts.raise_known_failure(solution)
+            return "", 0.0
+
+        def compile_into(folder: Path) -> None:
+            with self.private_folder() as work, self.lock.working():
+                order = order_for(
+                    definition, solution, work_dir=work, artifact_dir=str(folder), threads=self.threads
+                )
+                candidate = self.start(loaded)
+                try:
+                    candidate.build(order, self.config.limits.build_timeout_s)
+                finally:
+                    candidate.kill()
+
+        folder, seconds = self.artifacts.product(solution, compile_into)
+        return str(folder), seconds
+
+    def start(self, loaded: LoadedSolution) -> Candidate:
+        """Fork a candidate for ``loaded`` that has not loaded anything yet."""
+        zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
+        cores = set(self.cores.candidate) if self.config.sampling.timing else None
+        return Candidate(zygote, self.config.limits.memory_bytes, cores)
+
+    def kept(self, loaded: LoadedSolution, trial: int) -> Candidate | None:
+        """Return the living candidate of ``trial`` that an earlier workload left (isolation ``solution``)."""
+        candidate = self._kept.get((loaded.solution.content_hash, trial))
+        return candidate if candidate is not None and candidate.alive else None
+
+    def keep(self, loaded: LoadedSolution, trial: int, candidate: Candidate) -> None:
+        """Keep ``candidate`` for the next workload of the same solution; those of other solutions are ended."""
+        key = (loaded.solution.content_hash, trial)
+        for other in [other for other in self._kept if other[0] != key[0]]:
+            self._kept.pop(other).kill()
+        self._kept[key] = candidate
+
+    @contextmanager
+    def private_folder(self) -> Iterator[str]:
+        """Make a folder for one candidate and remove it afterwards."""
+        folder = tempfile.mkdtemp(dir=self._own_folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def private_folder_until_close(self) -> str:
+        """Make a folder that lives as long as the session."""
+        return tempfile.mkdtemp(dir=self._own_folder)
+
+    def close(self) -> None:
+        """End every process and remove every folder of this session."""
+        for candidate in self._kept.values():
+            candidate.kill()
+        self._kept.clear()
+        self.zygotes.close()
+        self.lock.close()
+        shutil.rmtree(self._own_folder, ignore_errors=True)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

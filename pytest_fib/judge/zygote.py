@@ -1,0 +1,202 @@
+"""Starting candidates: a zygote process per environment, a fork of it per candidate.
+
+The zygote is ``exec``ed with an environment made here from scratch (clearing ``os.environ`` in place would leave
+the old one readable in ``/proc/self/environ``) and imports what solutions need; a fork of it is ready in
+milliseconds where a fresh Python with torch takes more than a second.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import pytest_fib
+from pytest_fib.border.wire import Kind, Message, WireError, pair, receive, send
+from pytest_fib.errors import FibError
+
+_START_TIMEOUT_S = 120.0
+_BOOT = (
+    "import sys; sys.path.extend(sys.argv.pop(1).split(':')); "
+    "from pytest_fib.candidate.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+_PASSED_ON = ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "CC", "CXX", "TVM_FFI_CUDA_ARCH_LIST")
+
+
+@dataclass(frozen=True)
+class ZygoteKind:
+    """What distinguishes one zygote from another: what it has imported and on which device it will work."""
+
+    modules: tuple[str, ...]
+    interpret_triton: bool
+    threads: int
+
+    def environment(self) -> dict[str, str]:
+        """Return the whole environment of the zygote and so of its candidates."""
+        threads = str(self.threads)
+        search = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        environment = {
+            "PATH": search,
+            "HOME": "/nonexistent",
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+        }
+        if self.interpret_triton:
+            environment["TRITON_INTERPRET"] = "1"
+        environment.update({name: os.environ[name] for name in _PASSED_ON if name in os.environ})
+        return environment
+
+
+class Zygote:
+    """A running zygote; a context manager, because it must not outlive the judge."""
+
+    def __init__(self, kind: ZygoteKind) -> None:
+        self._exits: dict[int, int] = {}
+        ours, theirs = pair()
+        self._sock = ours
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _BOOT, _import_path(), str(theirs.fileno()), *kind.modules],
+                env=kind.environment(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+            )
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when a candidate exits."""
+        return self._sock.fileno()
+
+    def wait_ready(self) -> None:
+        """Wait until everything is imported.
+
+        Raises
+        ------
+        FibError
+            If the zygote cannot start; the message carries what it printed.
+        """
+        try:
+            if not _readable(self._sock, _START_TIMEOUT_S):
+                raise WireError("timed out")
+            message = receive(self._sock)
+            if message.kind != Kind.READY:
+                raise WireError(f"unexpected message {message.kind}")
+        except WireError as error:
+            self._process.kill()
+            _, printed = self._process.communicate()
+            raise FibError(
+                f"the candidate process cannot start ({error}): {printed.decode('utf-8', 'replace').strip()[-2000:]}"
+            ) from None
+
+    def fork(self, control: socket.socket, output: int, memory_bytes: int, cores: set[int] | None) -> int:
+        """Fork a candidate that talks over ``control`` and prints to ``output``; return its process id."""
+        mask = sum(1 << core for core in cores or () if core < 64)
+        request = Message(Kind.FORK, b=memory_bytes, c=mask)
+        try:
+            send(self._sock, request, (control.fileno(), output))
+            while True:
+                message = receive(self._sock)
+                if message.kind == Kind.FORKED:
+                    return message.a
+                self._note(message)
+        except WireError as error:
+            raise FibError(
+                f"the zygote is gone ({error}): run again, and report this if it happens twice"
+            ) from None
+
+    def kill(self, pid: int) -> None:
+        """Kill candidate ``pid`` and wait until it is reaped."""
+        if pid in self._exits:
+            return
+        try:
+            send(self._sock, Message(Kind.KILL, a=pid))
+        except WireError:
+            return
+        self.exit_status(pid, timeout_s=10.0)
+
+    def exit_status(self, pid: int, timeout_s: float) -> int | None:
+        """Return the wait status of ``pid``, or None if it is still alive after ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while pid not in self._exits:
+            if not _readable(self._sock, max(0.0, deadline - time.monotonic())):
+                return None
+            try:
+                self._note(receive(self._sock))
+            except WireError:
+                return None
+        return self._exits[pid]
+
+    def forget(self, pid: int) -> None:
+        """Drop what is known of a dead candidate (process ids are reused)."""
+        self._exits.pop(pid, None)
+
+    def close(self) -> None:
+        """End the zygote and everything that it forked."""
+        self._sock.close()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def _note(self, message: Message) -> None:
+        if message.kind == Kind.EXITED:
+            self._exits[message.a] = message.b
+
+
+def _import_path() -> str:
+    """Where the candidate finds this package if it is not installed, and what the user put on PYTHONPATH."""
+    folders = [str(Path(pytest_fib.__file__).resolve().parent.parent)]
+    folders += [
+        folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(folder)
+    ]
+    return os.pathsep.join(folders)
+
+
+def _readable(sock: socket.socket, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+class Zygotes:
+    """The zygotes of one session, started when first needed."""
+
+    def __init__(self) -> None:
+        self._running: Mapping[ZygoteKind, Zygote] = {}
+
+    def get(self, kind: ZygoteKind) -> Zygote:
+        """Return the zygote of ``kind``."""
+        if kind not in self._running:
+            zygote = Zygote(kind)
+            zygote.wait_ready()
+            self._running = {**self._running, kind: zygote}
+        return self._running[kind]
+
+    def close(self) -> None:
+        """End all of them."""
+        for zygote in self._running.values():
+            zygote.close()
+        self._running = {}
