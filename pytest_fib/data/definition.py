@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import warnings
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pytest_fib.data import dtypes, expressions
+from pytest_fib.data.syntax import parse_module
 from pytest_fib.data.text import escape
 from pytest_fib.errors import DataError
 
@@ -38,7 +39,7 @@ class VarAxis(_Frozen):
 
 
 class ExprAxis(_Frozen):
-    """An axis whose size follows from others, e.g. ``hidden_size / 2``. The official schema has no such axis."""
+    """An axis whose size follows from others, e.g. ``hidden_size / 2`` (not in the official schema)."""
 
     type: Literal["expr"] = "expr"
     expression: Name
@@ -51,8 +52,8 @@ Axis = Annotated[ConstAxis | VarAxis | ExprAxis, Field(discriminator="type")]
 class TensorSpec(_Frozen):
     """Shape and element type of one input or output.
 
-    ``shape`` is None for a Python scalar and ``()`` for a tensor without dimensions; its items are axis names,
-    integers or arithmetic over axis names. ``dtype`` is a canonical name (see ``data.dtypes``).
+    ``shape`` is None for a Python scalar and ``()`` for a tensor without dimensions; its items are axis
+    names, integers or arithmetic over axis names. ``dtype`` is a canonical name (see ``data.dtypes``).
     """
 
     shape: tuple[Size | Name, ...] | None
@@ -151,10 +152,10 @@ class Definition(_Frozen):
         ]
 
     def reference_problem(self) -> str | None:
-        """Return why the reference cannot say what is right (there is no oracle), or None if it looks usable."""
+        """Return why the reference cannot say what is right (there is no oracle), or None if it may."""
         if not self.reference.strip():
             return f"definition '{escape(self.name, 80)}' has no reference, so there is no oracle to judge by"
-        tree = _parsed(self.reference)
+        tree = parse_module(self.reference)
         if tree is None:
             return f"the reference of definition '{escape(self.name, 80)}' is not valid Python; correct it"
         functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run"]
@@ -167,8 +168,42 @@ class Definition(_Frozen):
         return None
 
     def to_json(self, indent: int | None = 1) -> str:
-        """Return the definition as JSON text in the official schema."""
-        return self.model_dump_json(indent=indent, exclude_unset=True)
+        """Return the definition as JSON text in the official schema.
+
+        Integers and arithmetic in shapes become axes of that name, which is all that the schema can say;
+        dtypes that it does not know (``uint8``, ``float64``) stay.
+        """
+        axes: dict[str, Any] = {}
+        for name, axis in self.axes.items():
+            axes[name] = self._official_axis(axis.expression) if isinstance(axis, ExprAxis) else _plain(axis)
+        fields = {
+            "name": self.name,
+            "op_type": self.op_type,
+            "axes": axes,
+            "inputs": {name: self._official_tensor(spec, axes) for name, spec in self.inputs.items()},
+            "outputs": {name: self._official_tensor(spec, axes) for name, spec in self.outputs.items()},
+            "reference": self.reference,
+            "tags": list(self.tags),
+            "description": self.description,
+            "constraints": list(self.constraints),
+        }
+        said = {key: value for key, value in fields.items() if value is not None}
+        return json.dumps(said, indent=indent, ensure_ascii=False)
+
+    def _official_tensor(self, spec: TensorSpec, axes: dict[str, Any]) -> dict[str, Any]:
+        for item in spec.shape or ():
+            if item not in self.axes:
+                axes[str(item)] = self._official_axis(str(item))
+        fields = _plain(spec)
+        fields.pop("optional")
+        return fields | {"shape": None if spec.shape is None else [str(item) for item in spec.shape]}
+
+    def _official_axis(self, expression: str) -> dict[str, Any]:
+        constants = {name: axis.value for name, axis in self.axes.items() if isinstance(axis, ConstAxis)}
+        try:
+            return {"type": "const", "value": expressions.evaluate(expression, constants)}
+        except DataError:
+            return {"type": "var"}
 
     def _stated(self, name: str, axes: Mapping[str, int]) -> int:
         if name not in axes:
@@ -227,21 +262,12 @@ def _check_names(item: str | int, axes: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where} uses axis '{escape(name, 60)}', which is not defined")
 
 
-def _parsed(source: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+def _plain(model: BaseModel) -> dict[str, Any]:
+    fields = model.model_dump(mode="json")
+    return {key: value for key, value in fields.items() if key != "description" or value is not None}
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
     if isinstance(statement, (ast.Pass, ast.Raise)):
         return True
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def input_dtypes(specs: Iterable[TensorSpec]) -> list[str]:
-    """Return the canonical dtype names of tensor specifications, in order."""
-    return [spec.dtype for spec in specs]

@@ -1,4 +1,4 @@
-"""Arithmetic over axis names, as found in shapes, in ``expr`` axes and in constraints. Nothing is ever executed."""
+"""Arithmetic over axis names, as in shapes, ``expr`` axes and constraints. Nothing is ever executed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 
+from pytest_fib.data.syntax import parse_expression
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
@@ -25,8 +26,7 @@ def names(expression: str) -> frozenset[str]:
     DataError
         The text is not arithmetic over names and integers with ``+ - * / // %`` and parentheses.
     """
-    tree = _parse(expression)
-    return frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return frozenset(node.id for node in ast.walk(_parse(expression)) if isinstance(node, ast.Name))
 
 
 def evaluate(expression: str, axes: Mapping[str, int]) -> int:
@@ -39,29 +39,21 @@ def evaluate(expression: str, axes: Mapping[str, int]) -> int:
     DataError
         The text is not such an expression, an axis has no value, or a value is out of range.
     """
-    return _value(_parse(expression), axes, expression)
+    try:
+        return _value(_parse(expression), axes)
+    except ArithmeticError as error:
+        raise DataError(f"'{escape(expression, 60)}' has no value here: {error}") from None
 
 
 def holds(constraint: str, axes: Mapping[str, int]) -> bool | None:
-    """Return whether a constraint on axes alone is met, or None if it speaks of anything else (tensors, calls)."""
-    try:
-        tree = ast.parse(constraint.strip(), mode="eval").body if len(constraint) <= _LIMIT else None
-        return None if tree is None else _truth(tree, axes)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, Warning, DataError):
+    """Return whether a constraint on axes is met; None if it speaks of anything else (tensors, calls)."""
+    tree = parse_expression(constraint) if len(constraint) <= _LIMIT else None
+    if tree is None:
         return None
-
-
-def _parse(expression: str) -> ast.expr:
-    if len(expression) > _LIMIT or not _TOKENS.fullmatch(expression):
-        raise DataError(f"'{escape(expression, 60)}' is not arithmetic over axis names")
     try:
-        tree = ast.parse(expression.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise DataError(f"'{escape(expression, 60)}' is not arithmetic over axis names") from None
-    for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED):
-            raise DataError(f"'{escape(expression, 60)}' uses more than + - * / // % and parentheses")
-    return tree
+        return _truth(tree, axes)
+    except (DataError, ArithmeticError):
+        return None
 
 
 def _exact_division(left: int, right: int) -> int:
@@ -89,14 +81,18 @@ _COMPARE: dict[type[ast.cmpop], Callable[[int, int], bool]] = {
 _ALLOWED = (ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.UAdd, ast.USub, *_BINARY)
 
 
-def _value(node: ast.expr, axes: Mapping[str, int], expression: str) -> int:
-    try:
-        return _arithmetic(node, axes)
-    except ArithmeticError as error:
-        raise DataError(f"'{escape(expression, 60)}' has no value here: {error}") from None
+def _parse(expression: str) -> ast.expr:
+    tree = None
+    if len(expression) <= _LIMIT and _TOKENS.fullmatch(expression):
+        tree = parse_expression(expression)
+    if tree is None:
+        raise DataError(f"'{escape(expression, 60)}' is not arithmetic over axis names")
+    if not all(isinstance(node, _ALLOWED) for node in ast.walk(tree)):
+        raise DataError(f"'{escape(expression, 60)}' uses more than + - * / // % and parentheses")
+    return tree
 
 
-def _arithmetic(node: ast.expr, axes: Mapping[str, int]) -> int:
+def _value(node: ast.expr, axes: Mapping[str, int]) -> int:
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return _bounded(node.value)
     if isinstance(node, ast.Name):
@@ -104,11 +100,10 @@ def _arithmetic(node: ast.expr, axes: Mapping[str, int]) -> int:
             raise DataError(f"axis '{escape(node.id, 60)}' has no value")
         return _bounded(axes[node.id])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
-        operand = _arithmetic(node.operand, axes)
+        operand = _value(node.operand, axes)
         return operand if isinstance(node.op, ast.UAdd) else -operand
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        left, right = _arithmetic(node.left, axes), _arithmetic(node.right, axes)
-        return _bounded(_BINARY[type(node.op)](left, right))
+        return _bounded(_BINARY[type(node.op)](_value(node.left, axes), _value(node.right, axes)))
     raise DataError(f"{type(node).__name__} is not arithmetic over axis names")
 
 
@@ -126,9 +121,9 @@ def _truth(node: ast.expr, axes: Mapping[str, int]) -> bool:
         return not _truth(node.operand, axes)
     if not isinstance(node, ast.Compare):
         raise DataError("a constraint compares values")
-    operands = [_value(operand, axes, "constraint") for operand in (node.left, *node.comparators)]
-    pairs = zip(node.ops, operands, operands[1:], strict=False)
-    return all(_compare(op, left, right) for op, left, right in pairs)
+    operands = [_value(operand, axes) for operand in (node.left, *node.comparators)]
+    verdicts = list(map(_compare, node.ops, operands, operands[1:]))
+    return all(verdicts)
 
 
 def _compare(op: ast.cmpop, left: int, right: int) -> bool:

@@ -1,4 +1,7 @@
-"""Reading files that nobody vouches for: size-capped, regular files only, strict UTF-8, strict JSON."""
+"""Reading files that nobody vouches for: size-capped, regular files only, strict UTF-8, strict JSON.
+
+The sentences raised here do not name the file; wrap the call in :func:`naming`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,27 @@ from pytest_fib.errors import DataError
 
 JSON_LIMIT = 64 << 20
 LINES_LIMIT = 1 << 30
+_DEPTH_LIMIT = 64
+
+
+@contextmanager
+def naming(path: Path, lineno: int | None = None) -> Iterator[None]:
+    """Make every DataError raised inside begin with the file (and line) that it is about."""
+    try:
+        yield
+    except DataError as error:
+        where = shown(path) if lineno is None else f"{shown(path)}:{lineno}"
+        raise DataError(f"{where}: {error}") from None
+
+
+def shown(path: Path) -> str:
+    """Return a path as it may be shown in a message."""
+    return escape(str(path), 300)
 
 
 @contextmanager
 def open_regular(path: Path, limit: int) -> Iterator[BinaryIO]:
-    """Open a regular file of at most ``limit`` bytes for reading; a FIFO, device or folder is refused, not waited for.
+    """Open a regular file of at most ``limit`` bytes; a FIFO, device or folder is refused, not waited for.
 
     Raises
     ------
@@ -29,14 +48,13 @@ def open_regular(path: Path, limit: int) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataError(f"{shown(path)} cannot be read: {escape(reason)}") from None
+        raise DataError(f"cannot be read ({_reason(error)}); check the path") from None
     with os.fdopen(descriptor, "rb") as handle:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{shown(path)} is not a regular file; name a file")
+            raise DataError("is not a regular file; name a file")
         if status.st_size > limit:
-            raise DataError(f"{shown(path)} has {status.st_size} bytes; at most {limit} are read")
+            raise DataError(f"has {status.st_size} bytes, but at most {limit} are read; split it")
         yield handle
 
 
@@ -50,9 +68,9 @@ def read_bytes(path: Path, limit: int = JSON_LIMIT) -> bytes:
     """
     with open_regular(path, limit) as handle:
         try:
-            return handle.read(limit + 1)
+            return handle.read(limit)
         except OSError as error:
-            raise DataError(f"{shown(path)} cannot be read: {escape(str(error.strerror))}") from None
+            raise DataError(f"cannot be read ({_reason(error)}); check the disk") from None
 
 
 def read_text(path: Path, limit: int = JSON_LIMIT) -> str:
@@ -63,71 +81,74 @@ def read_text(path: Path, limit: int = JSON_LIMIT) -> str:
     DataError
         As :func:`open_regular`, or the bytes are not UTF-8.
     """
-    try:
-        return decode(read_bytes(path, limit))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{shown(path)} is not UTF-8 text (byte {error.start}); convert it") from None
+    return decode(read_bytes(path, limit))
 
 
 def decode(raw: bytes) -> str:
-    """Return UTF-8 text without a byte order mark; raises UnicodeDecodeError."""
-    return raw.decode("utf-8-sig")
-
-
-def parse_json(text: str) -> Any:
-    """Return the JSON value in ``text``, stricter than ``json.loads``: no repeated keys, no broken characters.
+    """Return UTF-8 text without a byte order mark.
 
     Raises
     ------
     DataError
-        The text is not such a value; the sentence does not name the file.
+        The bytes are not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not UTF-8 text (at byte {error.start}); convert it") from None
+
+
+def parse_json(text: str) -> Any:
+    """Return the JSON value in ``text``; keys must not repeat, nor characters be broken, nor nesting be deep.
+
+    Raises
+    ------
+    DataError
+        The text is not such a value.
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"is not JSON: {error.msg.lower()} at line {error.lineno} column {error.colno}; correct it"
-        ) from None
+        where = f"line {error.lineno} column {error.colno}"
+        raise DataError(f"is not JSON ({escape(error.msg, 80)} at {where}); correct it") from None
     except RecursionError:
         raise DataError("is nested too deeply to be read; flatten it") from None
     except ValueError as error:
-        raise DataError(f"cannot be read as JSON: {escape(str(error), 120)}; correct it") from None
-    _check_text(value)
+        raise DataError(f"cannot be read as JSON ({escape(str(error), 80)}); correct it") from None
+    _check_tree(value)
     return value
 
 
-def shown(path: Path) -> str:
-    """Return a path as it may be shown in a message."""
-    return escape(str(path), 300)
+def _reason(error: OSError | ValueError) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return escape(text[:1].lower() + text[1:], 80)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise DataError(f"says {show(key)} twice in one object; keep one of them")
-            seen.add(key)
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"says {show(repeated)} twice in one object; keep one of them")
     return table
 
 
-def _check_text(value: Any) -> None:
+def _check_tree(value: Any) -> None:
     waiting = [(value, 0)]
     while waiting:
         item, depth = waiting.pop()
-        if depth > 64:
+        if depth > _DEPTH_LIMIT:
             raise DataError("is nested too deeply to be read; flatten it")
         if isinstance(item, dict):
             waiting.extend((key, depth) for key in item)
             waiting.extend((child, depth + 1) for child in item.values())
         elif isinstance(item, list):
             waiting.extend((child, depth + 1) for child in item)
-        elif isinstance(item, str) and not _encodable(item):
+        elif isinstance(item, str) and not _is_whole(item):
             raise DataError(f"contains half a character (a lone surrogate) in {show(item, 40)}; remove it")
 
 
-def _encodable(text: str) -> bool:
+def _is_whole(text: str) -> bool:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

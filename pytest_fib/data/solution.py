@@ -6,11 +6,11 @@ import hashlib
 import json
 import posixpath
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
@@ -21,7 +21,8 @@ LANGUAGES = frozenset({"python", "triton", "cpp", "cuda", "tilelang"})
 """The languages of the official schema. Others load, so that a judge can skip them by name."""
 
 _PATH_LIMIT = 240
-_SOURCES_LIMIT = 1000
+SOURCES_LIMIT = 1000
+"""A solution has at most so many source files."""
 
 
 class _Frozen(BaseModel):
@@ -47,7 +48,7 @@ class BuildSpec(_Frozen):
     """How a solution is built and called.
 
     ``destination_passing_style`` is None where the file does not say: infer it from the signature.
-    ``binding`` is None where the file does not say and the sources do not show it: ``tvm-ffi`` for C++ and CUDA.
+    ``binding`` is None where neither the file nor its sources say: that means ``tvm-ffi`` for C++ and CUDA.
     """
 
     language: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.+-]{0,63}$")]
@@ -73,7 +74,7 @@ class Solution(_Frozen):
     definition: Name
     author: Name
     spec: BuildSpec
-    sources: Annotated[tuple[SourceFile, ...], Field(min_length=1, max_length=_SOURCES_LIMIT)]
+    sources: Annotated[tuple[SourceFile, ...], Field(min_length=1, max_length=SOURCES_LIMIT)]
     description: str | None = None
 
     @model_validator(mode="after")
@@ -123,13 +124,19 @@ class Solution(_Frozen):
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the solution as JSON text in the official schema; an unsaid calling style stays unsaid."""
-        unsaid = {"destination_passing_style"} if self.spec.destination_passing_style is None else set()
-        return self.model_dump_json(indent=indent, exclude={"spec": unsaid})
+        return self.model_dump_json(indent=indent, exclude_none=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Solution:
+        """Return a changed copy, whose hashes are its own (unlike any copy, an update is not validated)."""
+        copy = super().model_copy(update=update, deep=deep)
+        for cached in ("content_hash", "official_hash"):
+            copy.__dict__.pop(cached, None)
+        return copy
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSolution:
-    """A solution, where it was found, and what the reader had to put right or ignore, one remark a sentence."""
+    """A solution, where it was found, and a sentence for each thing that the reader put right or ignored."""
 
     solution: Solution
     path: Path
@@ -137,7 +144,7 @@ class LoadedSolution:
 
 
 def path_problem(path: str) -> str | None:
-    """Return what is wrong with a source path ("is absolute", ...), or None if it is a plain relative path."""
+    """Return what is wrong with a source path, to follow its name in a sentence; None if it is harmless."""
     if len(path.encode("utf-8", "surrogatepass")) > _PATH_LIMIT:
         return f"is longer than {_PATH_LIMIT} bytes"
     if not path.isprintable():
@@ -168,7 +175,7 @@ def collision(paths: Iterable[str]) -> str | None:
         folder = posixpath.dirname(key)
         while folder:
             if folder in files:
-                return f"source '{escape(files[folder], 80)}' is also a folder of '{escape(path, 80)}'; rename it"
+                return f"source '{escape(files[folder], 80)}' is a folder of '{escape(path, 80)}'; rename it"
             folder = posixpath.dirname(folder)
     return None
 

@@ -13,7 +13,7 @@ _SLUG_LIMIT = 120
 
 
 def escape(text: str, limit: int = 200) -> str:
-    """Return ``text`` on one line with every control, bidirectional, invisible or broken character spelled out.
+    """Return ``text`` on one line, with control, bidirectional, invisible and broken characters spelled out.
 
     At most ``limit`` characters are returned; an ellipsis says that something was cut off.
     """

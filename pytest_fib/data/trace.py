@@ -1,4 +1,4 @@
-"""The official record of one solution judged on one workload. What is written here has no field of our own."""
+"""The official record of one solution judged on one workload; nothing of our own is added to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class EvaluationStatus(str, Enum):
     COMPILE_ERROR = "COMPILE_ERROR"
     TIMEOUT = "TIMEOUT"
 
-    __str__ = str.__str__
+    def __str__(self) -> str:
+        return self.value
 
 
 class _Frozen(BaseModel):
@@ -63,7 +64,7 @@ class Environment(_Frozen):
 
 
 class TraceEvaluation(_Frozen):
-    """The outcome. PASSED needs correctness and performance, INCORRECT_NUMERICAL correctness alone, others neither."""
+    """The outcome; PASSED has correctness and performance, INCORRECT_NUMERICAL correctness, others none."""
 
     status: EvaluationStatus
     environment: Environment

@@ -1,7 +1,7 @@
 """From what is found in the wild to what the models demand: pure functions on parsed JSON.
 
-Each takes a parsed value and returns the fields of a model, so that the models stay as strict as the schema. Problems
-are raised as DataError sentences that continue "<file> ..." or name the field; the reader adds the file.
+Each takes a parsed value and returns the fields of a model, so that the models stay as strict as the schema.
+Problems are raised as DataError sentences that name the field; the reader puts the file before them.
 """
 
 from __future__ import annotations
@@ -15,127 +15,116 @@ from pytest_fib.data.solution import collision, path_key
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
-_LANGUAGE_ALIASES = {
+Fields = dict[str, Any]
+Sibling = Callable[[str], "str | None"] | None
+"""Gives the text of a source that lies beside the solution file, or None if there is no such file."""
+
+_LANGUAGES = {
+    "py": "python",
     "pytorch": "python",
     "torch": "python",
-    "py": "python",
     "c++": "cpp",
     "cxx": "cpp",
-    "cuda_cpp": "cuda",
     "cu": "cuda",
+    "cuda_cpp": "cuda",
 }
-_IGNORED_BUILD_KEYS = ("build_steps", "build_commands", "compile_options", "validation_policy")
-_CUSTOM_TOLERANCE = ("max_atol", "max_rtol", "required_matched_ratio", "max_error_cap", "allow_negative_inf")
+_BINDINGS = {"tvm_ffi": "tvm-ffi", "tvmffi": "tvm-ffi", "pybind": "torch", "pybind11": "torch"}
+_LEGACY_BUILD_KEYS = ("build_steps", "build_commands", "compile_options", "validation_policy")
+_TOLERANCE = ("max_atol", "max_rtol", "required_matched_ratio", "max_error_cap", "allow_negative_inf")
 
 
-def definition_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a Definition: old names, missing optional fields and JSON nulls are put right."""
+def definition_fields(value: Any) -> Fields:
+    """Return the fields of a Definition: old names, absent optional fields and nulls are put right."""
     source = _object(value, "a definition")
-    fields = {key: source[key] for key in ("name", "axes", "inputs", "outputs") if key in source}
-    fields["op_type"] = _text_or_empty(source, "op_type") or _text_or_empty(source, "type")
-    fields["reference"] = _text_or_empty(source, "reference")
-    fields["tags"] = _list_or_empty(source, "tags")
-    fields["constraints"] = _list_or_empty(source, "constraints")
-    for key in ("description", "custom_inputs_entrypoint"):
-        if source.get(key) is not None:
-            fields[key] = source[key]
+    fields = _some(source, "name", "axes", "inputs", "outputs")
+    fields["op_type"] = source.get("op_type") or source.get("type") or ""
+    fields["reference"] = "" if source.get("reference") is None else source["reference"]
+    fields |= _said(source, "tags", "constraints", "description", "custom_inputs_entrypoint")
     if isinstance(fields.get("axes"), dict):
         fields["axes"] = {name: _axis(axis) for name, axis in fields["axes"].items()}
     for group in ("inputs", "outputs"):
         if isinstance(fields.get(group), dict):
-            fields[group] = {name: _tensor(tensor) for name, tensor in fields[group].items()}
+            fields[group] = {name: _tensor(f"{group}.{name}", item) for name, item in fields[group].items()}
     return fields
 
 
-def workload_fields(value: Any, default_definition: str) -> tuple[str, dict[str, Any]]:
-    """Return the definition's name and the fields of a Workload, from a wrapped or a flat line."""
+def workload_fields(value: Any) -> tuple[str, Fields]:
+    """Return the definition's name ("" if not said) and a Workload's fields, from a wrapped or flat line.
+
+    The field ``uuid`` is left out where the line has none.
+    """
     source = _object(value, "a workload")
-    if "workload" in source:
-        if not is_empty(source.get("evaluation")):
-            raise DataError("is a trace (it has an evaluation), not a workload; keep it under traces/")
-        definition = source.get("definition", default_definition)
-        if not isinstance(definition, str) or not definition:
-            raise DataError(f"field 'definition' should be a name, found {show(definition)}; correct it")
-        return definition, _workload(_object(source["workload"], "field 'workload'"))
-    return default_definition, _workload(source)
+    if "workload" not in source:
+        return "", _workload(source)
+    if not _is_empty(source.get("evaluation")):
+        raise DataError("this is a trace (it has an evaluation), not a workload; keep it under traces/")
+    definition = source.get("definition") or ""
+    if not isinstance(definition, str):
+        raise DataError(f"field 'definition' should be a name, found {show(definition)}; correct it")
+    return definition, _workload(_object(source["workload"], "field 'workload'"))
 
 
-def trace_fields(value: Any) -> dict[str, Any]:
+def synthetic_uuid(fields: Mapping[str, Any]) -> str:
+    """Return an id for a workload that has none: the same for the same content, in any file and order."""
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+
+
+def trace_fields(value: Any) -> Fields:
     """Return the fields of a Trace, from today's schema or a legacy one."""
     source = _object(value, "a trace")
-    if "workload" not in source or "definition" not in source:
-        raise DataError(
-            "is not a trace: fields 'definition' and 'workload' are missing; is it another kind of file?"
-        )
-    fields: dict[str, Any] = {"definition": source["definition"]}
-    fields["workload"] = _workload(_object(source["workload"], "field 'workload'"))
-    fields["solution"] = source.get("solution") or None
+    if "definition" not in source or "workload" not in source:
+        raise DataError("this is not a trace (no 'definition' and 'workload'); name a trace file")
     evaluation = source.get("evaluation")
-    fields["evaluation"] = (
-        None if is_empty(evaluation) else _evaluation(_object(evaluation, "field 'evaluation'"))
-    )
-    return fields
+    return {
+        "definition": source["definition"],
+        "workload": _workload(_object(source["workload"], "field 'workload'")),
+        "solution": source.get("solution") or None,
+        "evaluation": None
+        if _is_empty(evaluation)
+        else _evaluation(_object(evaluation, "field 'evaluation'")),
+    }
 
 
-def solution_fields(value: Any, sibling: Callable[[str], str | None]) -> tuple[dict[str, Any], list[str]]:
-    """Return the fields of a Solution and remarks on what was put right or ignored.
-
-    ``sibling`` returns the text of a source that lies beside the solution file, or None if there is none.
-    """
+def solution_fields(value: Any, sibling: Sibling) -> tuple[Fields, list[str]]:
+    """Return the fields of a Solution, and remarks on what was put right or ignored, one sentence each."""
     source = _object(value, "a solution")
     notes: list[str] = []
-    fields = {key: source[key] for key in ("name", "definition") if key in source}
+    fields = _some(source, "name", "definition") | _said(source, "description")
     fields["author"] = source.get("author") or "unknown"
-    if source.get("description") is not None:
-        fields["description"] = source["description"]
     fields["sources"] = _sources(source.get("sources"), sibling, notes)
     spec = _object(source.get("spec"), "field 'spec'")
-    for ignored in _IGNORED_BUILD_KEYS:
-        if source.get(ignored) or spec.get(ignored):
-            notes.append(f"'{ignored}' is not part of the schema and is ignored")
-    fields["spec"] = build_fields(spec, fields["sources"], notes)
+    fields["spec"] = _build(spec, fields["sources"], notes)
+    legacy = [key for key in _LEGACY_BUILD_KEYS if source.get(key) or spec.get(key)]
+    notes.extend(f"field '{key}' is not part of the schema and is ignored" for key in legacy)
     return fields, notes
 
 
-def build_fields(spec: Mapping[str, Any], sources: list[dict[str, Any]], notes: list[str]) -> dict[str, Any]:
-    """Return the fields of a BuildSpec, given the sources that it is about; remarks are appended to ``notes``."""
-    language = _language(spec, notes)
-    hardware = spec.get("target_hardware")
-    if isinstance(hardware, str) and hardware:
-        hardware = [hardware]
-    fields: dict[str, Any] = {
-        "language": language,
-        "target_hardware": hardware or ["any"],
-        "entry_point": _entry_point(spec.get("entry_point"), sources, notes),
-        "dependencies": _list_or_empty(spec, "dependencies"),
-        "binding": _binding(spec.get("binding"), language, sources, notes),
-    }
-    if spec.get("destination_passing_style") is not None:
-        fields["destination_passing_style"] = spec["destination_passing_style"]
-    return fields
+def canonical_language(name: str) -> str:
+    """Return today's name of a language, lower-cased; unknown names are kept."""
+    lowered = name.strip().lower()
+    return _LANGUAGES.get(lowered, lowered)
 
 
-def is_empty(value: Any) -> bool:
-    """Whether a field says nothing: absent, null, an empty text or an empty object."""
-    return value is None or value == "" or value == {}
-
-
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _object(value: Any, what: str) -> Fields:
     if isinstance(value, list):
-        raise DataError(
-            f"holds a list where {what} should be one JSON object; put each in a file or line of its own"
-        )
+        raise DataError(f"{what} should be one JSON object, found a list; give each its own file or line")
     if not isinstance(value, dict):
-        raise DataError(f"holds {show(value)} where {what} should be a JSON object; correct it")
+        raise DataError(f"{what} should be a JSON object, found {show(value)}; correct it")
     return value
 
 
-def _text_or_empty(source: Mapping[str, Any], key: str) -> Any:
-    return "" if source.get(key) is None else source[key]
+def _some(source: Mapping[str, Any], *keys: str) -> Fields:
+    return {key: source[key] for key in keys if key in source}
 
 
-def _list_or_empty(source: Mapping[str, Any], key: str) -> Any:
-    return [] if source.get(key) is None else source[key]
+def _said(source: Mapping[str, Any], *keys: str) -> Fields:
+    return {key: source[key] for key in keys if source.get(key) is not None}
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value == {}
 
 
 def _axis(axis: Any) -> Any:
@@ -145,57 +134,66 @@ def _axis(axis: Any) -> Any:
     return {**axis, "type": kind}
 
 
-def _tensor(tensor: Any) -> Any:
+def _tensor(field: str, tensor: Any) -> Any:
     if not isinstance(tensor, dict):
         return tensor
-    fields = {key: tensor[key] for key in ("shape", "dtype", "description") if key in tensor}
-    fields.setdefault("shape", None) if "shape" in tensor else None
-    if isinstance(tensor.get("optional"), bool):
-        fields["optional"] = tensor["optional"]
-    return fields
+    for item in tensor["shape"] if isinstance(tensor.get("shape"), list) else ():
+        if isinstance(item, bool) or not isinstance(item, (int, str)):
+            raise DataError(
+                f"field '{escape(field, 80)}.shape' has the item {show(item)}; "
+                "write axis names, integers or arithmetic"
+            )
+    fields = _some(tensor, "shape", "dtype") | _said(tensor, "description")
+    return fields | ({"optional": True} if tensor.get("optional") is True else {})
 
 
-def _workload(source: Mapping[str, Any]) -> dict[str, Any]:
+def _workload(source: Mapping[str, Any]) -> Fields:
     if "inputs" not in source and "input_shapes" in source:
-        raise DataError(
-            "has 'input_shapes' instead of 'inputs'; say for every input where its content comes from"
-        )
-    fields = {key: source[key] for key in ("axes", "inputs") if key in source}
+        raise DataError("there is 'input_shapes' instead of 'inputs'; say for every input what fills it")
+    fields = _some(source, "axes", "inputs")
+    if not _is_empty(source.get("uuid")):
+        fields["uuid"] = source["uuid"]
     if isinstance(fields.get("inputs"), dict):
-        fields["inputs"] = {name: _input(name, item) for name, item in fields["inputs"].items()}
-    uuid = source.get("uuid")
-    fields["uuid"] = synthetic_uuid(fields) if uuid is None or uuid == "" else uuid
+        for name, item in fields["inputs"].items():
+            _check_input(name, item)
     if isinstance(source.get("tolerance"), dict):
-        fields["tolerance"] = {
-            key: source["tolerance"][key] for key in _CUSTOM_TOLERANCE if key in source["tolerance"]
-        }
+        fields["tolerance"] = _said(source["tolerance"], *_TOLERANCE)
     return fields
 
 
-def synthetic_uuid(fields: Mapping[str, Any]) -> str:
-    """Return an id for a workload that has none: the same for the same content, in any file and order."""
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), default=str)
-    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
-
-
-def _input(name: str, item: Any) -> Any:
-    if isinstance(item, dict) and "type" not in item:
-        hint = ", not 'format'" if "format" in item else ""
+def _check_input(name: str, item: Any) -> None:
+    """Refuse what would be misread: the official models take an input without a type for a random one."""
+    if not isinstance(item, dict):
+        return
+    if "type" not in item:
+        instead = ", only 'format'" if "format" in item else ""
         raise DataError(
-            f"input '{escape(name, 60)}' has no 'type'{hint}; write random, scalar, safetensors or custom"
+            f"input '{escape(name, 60)}' has no 'type'{instead}; write random, scalar, safetensors or custom"
         )
-    return item
+    if item["type"] == "scalar" and not _is_number(item.get("value")):
+        raise DataError(
+            f"input '{escape(name, 60)}' is a scalar of value {show(item.get('value'))}; "
+            "write a number or a boolean"
+        )
 
 
-def _evaluation(source: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {key: source[key] for key in ("status", "timestamp") if key in source}
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+    return isinstance(value, (bool, int, float, str))
+
+
+def _evaluation(source: Mapping[str, Any]) -> Fields:
+    fields = _some(source, "status", "timestamp")
     fields["log"] = source.get("log") or source.get("error") or ""
     fields["environment"] = _environment(source.get("environment"))
-    status = source.get("status")
-    if status in ("PASSED", "INCORRECT_NUMERICAL"):
+    # Legacy traces carry numbers with statuses that have none today; they mean nothing there.
+    if source.get("status") in ("PASSED", "INCORRECT_NUMERICAL"):
         fields["correctness"] = _correctness(source.get("correctness"))
-    if status == "PASSED":
+    if source.get("status") == "PASSED":
         fields["performance"] = source.get("performance")
     return fields
 
@@ -203,105 +201,110 @@ def _evaluation(source: Mapping[str, Any]) -> dict[str, Any]:
 def _environment(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    fields = {"hardware": value.get("hardware") or value.get("device") or "unknown"}
-    if value.get("libs") is not None:
-        fields["libs"] = value["libs"]
-    return fields
+    return {"hardware": value.get("hardware") or value.get("device") or "unknown"} | _said(value, "libs")
 
 
 def _correctness(value: Any) -> Any:
     if not isinstance(value, dict):
-        return {} if value is None else value
-    fields = {
-        key: value[key] for key in ("max_relative_error", "max_absolute_error") if value.get(key) is not None
-    }
-    if value.get("extra") is not None:
-        fields["extra"] = value["extra"]
-    if value.get("matched_ratio") is not None and "extra" not in fields:
-        fields["extra"] = {"matched_ratio": value["matched_ratio"]}
+        return value
+    fields = _said(value, "max_relative_error", "max_absolute_error", "extra")
+    if value.get("matched_ratio") is not None:
+        fields.setdefault("extra", {"matched_ratio": value["matched_ratio"]})
     return fields
+
+
+def _build(spec: Mapping[str, Any], sources: list[Fields], notes: list[str]) -> Fields:
+    language = _language(spec, notes)
+    hardware = spec.get("target_hardware") or ["any"]
+    return {
+        "language": language,
+        "target_hardware": [hardware] if isinstance(hardware, str) else hardware,
+        "entry_point": _entry_point(spec.get("entry_point"), sources, notes),
+        "binding": _binding(spec.get("binding"), language, sources, notes),
+        **_said(spec, "dependencies", "destination_passing_style"),
+    }
 
 
 def _language(spec: Mapping[str, Any], notes: list[str]) -> str:
     said = spec.get("language") or spec.get("languages")
-    names = said if isinstance(said, list) else [said]
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise DataError(f"field 'spec.language' should name the language, found {show(said)}; correct it")
-    lowered = [name.strip().lower() for name in names]
-    known = sorted({_LANGUAGE_ALIASES.get(name, name) for name in lowered})
-    language = "+".join(known)
+    listed: list[Any] = said if isinstance(said, list) else [said]
+    names = [name for name in listed if isinstance(name, str) and name]
+    if not names or len(names) != len(listed):
+        raise DataError(f"field 'spec.language' should name a language, found {show(said)}; correct it")
+    language = "+".join(sorted({canonical_language(name) for name in names}))
     if said != language:
-        notes.append(f"language {show(said)} is read as '{escape(language, 60)}'")
+        notes.append(f"language {show(said)} is read as '{escape(language, 80)}'")
     return language
 
 
-def _entry_point(value: Any, sources: list[dict[str, Any]], notes: list[str]) -> str:
-    if not isinstance(value, str) or not value.strip():
+def _entry_point(value: Any, sources: list[Fields], notes: list[str]) -> str:
+    if not isinstance(value, str):
         raise DataError(
             f"field 'spec.entry_point' should read 'file.py::function', found {show(value)}; correct it"
         )
     file, separator, symbol = value.strip().partition("::")
-    if not separator:
-        if len(sources) != 1:
-            raise DataError(
-                f"field 'spec.entry_point' is '{escape(value, 60)}' and there are {len(sources)} sources; "
-                "write 'file.py::function' to say which file is meant"
-            )
-        file, symbol = str(sources[0]["path"]), file
-        notes.append(
-            f"entry_point '{escape(value, 60)}' is read as '{escape(file, 80)}::{escape(symbol, 60)}'"
-        )
-    for source in sources:
-        if source["path"] != file and path_key(str(source["path"])) == path_key(file):
-            file = str(source["path"])
-            break
-    return f"{file}::{symbol}"
-
-
-def _binding(value: Any, language: str, sources: list[dict[str, Any]], notes: list[str]) -> Any:
-    if isinstance(value, str) and value.strip():
-        lowered = value.strip().lower().replace("_", "-")
-        return {"tvmffi": "tvm-ffi", "pybind": "torch", "pybind11": "torch"}.get(lowered, lowered)
-    if value not in (None, ""):
+    if separator:
+        return f"{_as_listed(file, sources)}::{symbol}"
+    if len(sources) != 1:
         raise DataError(
-            f"field 'spec.binding' should be 'tvm-ffi' or 'torch', found {show(value)}; correct it"
+            f"field 'spec.entry_point' is {show(value)} and there are {len(sources)} sources; "
+            "write 'file.py::function' to say which file is meant"
         )
-    if language not in ("cpp", "cuda"):
+    inferred = f"{sources[0]['path']}::{file}"
+    notes.append(f"entry_point {show(value)} is read as '{escape(inferred, 120)}'")
+    return inferred
+
+
+def _as_listed(file: str, sources: list[Fields]) -> str:
+    """Return the source path that means the same file (``./main.py`` and ``main.py``), or ``file`` itself."""
+    paths = [source["path"] for source in sources]
+    alike = [path for path in paths if path_key(path) == path_key(file)]
+    return file if file in paths or not alike else str(alike[0])
+
+
+def _binding(value: Any, language: str, sources: list[Fields], notes: list[str]) -> Any:
+    if value not in (None, ""):
+        return (
+            _BINDINGS.get(value.strip().lower(), value.strip().lower()) if isinstance(value, str) else value
+        )
+    text = "\n".join(source["content"] for source in sources)
+    shows_torch = "PYBIND11_MODULE" in text and "TVM_FFI_DLL_EXPORT_TYPED_FUNC" not in text
+    if language not in ("cpp", "cuda") or not shows_torch:
         return None
-    text = "\n".join(str(source["content"]) for source in sources)
-    if "PYBIND11_MODULE" in text and "TVM_FFI_DLL_EXPORT_TYPED_FUNC" not in text:
-        notes.append("no binding is named, and PYBIND11_MODULE in the sources says 'torch'")
-        return "torch"
-    return None
+    notes.append("no binding is named; PYBIND11_MODULE in the sources means 'torch'")
+    return "torch"
 
 
-def _sources(value: Any, sibling: Callable[[str], str | None], notes: list[str]) -> list[dict[str, Any]]:
+def _sources(value: Any, sibling: Sibling, notes: list[str]) -> list[Fields]:
     if not isinstance(value, list) or not value:
         raise DataError(f"field 'sources' should list at least one file, found {show(value)}; correct it")
     sources = [_source(item, sibling, notes) for item in value]
-    problem = collision(str(source["path"]) for source in sources)
+    problem = collision(source["path"] for source in sources)
     if problem:
         raise DataError(problem)
     return sources
 
 
-def _source(item: Any, sibling: Callable[[str], str | None], notes: list[str]) -> dict[str, Any]:
+def _source(item: Any, sibling: Sibling, notes: list[str]) -> Fields:
     if not isinstance(item, dict) or not isinstance(item.get("path"), str):
         raise DataError(
-            f"each of 'sources' should have a 'path' and its 'content', found {show(item)}; correct it"
+            f"each of 'sources' should have a 'path' and a 'content', found {show(item)}; correct it"
         )
     path, content = item["path"], item.get("content")
-    if content is None or content == "":
-        content = sibling(path)
-        if content is not None:
-            notes.append(
-                f"the text of source '{escape(path, 80)}' was read from the file beside the solution"
-            )
-        elif path.rpartition("/")[2] == "__init__.py":
-            content = ""
-        else:
-            raise DataError(
-                f"source '{escape(path, 80)}' is empty and no such file lies beside it; add its content"
-            )
+    if content is not None and not isinstance(content, str):
+        raise DataError(
+            f"the content of source '{escape(path, 80)}' should be text, found {show(content)}; correct it"
+        )
+    beside = sibling(path) if not content and sibling is not None else None
+    if beside is not None:
+        content = beside
+        notes.append(f"the text of source '{escape(path, 80)}' is that of the file beside the solution")
+    may_be_empty = content is not None and (
+        sibling is None or beside is not None or path.endswith("__init__.py")
+    )
+    if not content and not may_be_empty:
+        raise DataError(
+            f"source '{escape(path, 80)}' is empty and no such file lies beside it; add its content"
+        )
     # The official schema knows no empty file.
     return {"path": path, "content": content or "\n"}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_
 
 from pytest_fib.data.definition import Name, Size
 
-Path_ = Annotated[str, Field(min_length=1, max_length=4096)]
+PathText = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class _Frozen(BaseModel):
@@ -24,7 +24,7 @@ class RandomInput(_Frozen):
 
 
 class ScalarInput(_Frozen):
-    """A Python scalar; a float may be infinite or NaN (written as a string, as the official models read it)."""
+    """A Python scalar; a float may be infinite or NaN (written as a string that the official models read)."""
 
     type: Literal["scalar"] = "scalar"
     value: StrictBool | StrictInt | float
@@ -41,7 +41,7 @@ class SafetensorsInput(_Frozen):
     """A captured tensor; ``path`` is relative to the dataset's root."""
 
     type: Literal["safetensors"] = "safetensors"
-    path: Path_
+    path: PathText
     tensor_key: Name
 
 

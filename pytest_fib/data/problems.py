@@ -1,0 +1,66 @@
+"""What pydantic found wrong, as one sentence in the words of the schema."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pytest_fib.data.text import escape, show
+from pytest_fib.errors import DataError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_NOT_THERE = object()
+_OBJECTS = frozenset({"dict_type", "model_type", "model_attributes_type"})
+
+
+def validated(model: type[_Model], fields: dict[str, Any]) -> _Model:
+    """Return the model made of ``fields``.
+
+    Raises
+    ------
+    DataError
+        The fields do not fit; the sentence names the first that does not.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise DataError(_sentence(error.errors(include_url=False)[0], fields)) from None
+
+
+def _sentence(error: ErrorDetails, fields: dict[str, Any]) -> str:
+    field, kind, context = _field(error, fields), error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return escape(f"{field and f'{field}: '}{context['error']}; correct it", 500)
+    if kind == "missing":
+        return f"{field} is missing; add it"
+    if kind == "union_tag_not_found":
+        return f"{field} has no 'type'; add it"
+    if kind == "union_tag_invalid":
+        return f"{field} has the type {show(context['tag'])}; use one of {context['expected_tags']}"
+    message = "should be an object" if kind in _OBJECTS else error["msg"].replace("Input", "", 1).strip()
+    message = message[:1].lower() + message[1:]
+    return escape(f"{field}: {message}, found {show(error['input'])}; correct it", 500)
+
+
+def _field(error: ErrorDetails, fields: dict[str, Any]) -> str:
+    """Name the field by its path in the file; pydantic's own path has the names of union members in it."""
+    path: list[str] = []
+    here: Any = fields
+    for part in error["loc"]:
+        inner = _inner(here, part)
+        if inner is not _NOT_THERE:
+            here = inner
+        elif error["type"] != "missing" or part != error["loc"][-1]:
+            continue
+        path.append(escape(str(part), 60))
+    return f"field '{escape('.'.join(path), 160)}'" if path else ""
+
+
+def _inner(value: Any, part: int | str) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, _NOT_THERE)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return _NOT_THERE
