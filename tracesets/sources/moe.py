@@ -44,7 +44,7 @@ def moe_fp8_block_scale_ds_routing(
 
     Routing is DeepSeek-V3's (see ``route``) over all experts; of these, the experts from
     ``local_expert_offset`` on, as many as ``gemm1_weights`` [experts, 2 * intermediate, hidden] holds, are
-    computed. Its first half is up, its second gate. ``hidden_states`` [tokens, hidden] has one scale per token
+    computed. Its first half is up, its second gate. ``hidden_states`` [tokens, hidden] has a scale per token
     and 128 channels, stored transposed as [hidden / 128, tokens]; weights have one per 128 by 128 block.
     float32 inside; the output [tokens, hidden] is bfloat16, and zero where no local expert was chosen.
     Source: DeepSeek-AI, DeepSeek-V3 Technical Report, sections 2.1.2 (equations 12 to 16) and 3.3.

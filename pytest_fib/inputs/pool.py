@@ -1,0 +1,99 @@
+"""Random content at the price of a copy: secret windows of a private pool, scrambled by secret masks.
+
+Drawing normals costs several nanoseconds each, far more than many a kernel under test. So the pool holds, for
+each kind of content, an array of values and an array of masks, both made once from the secret. A tensor is a
+window of the values XOR a window of the masks, both at secret places that differ at every call; long tensors
+are many such windows. The masks keep the distribution: they flip signs of normals, mantissa bits of uniform
+numbers, and any bits of integers. There are about 2^42 pairs of windows, so content does not come back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of
+from pytest_fib.inputs.keys import Stream, generator
+
+SIZE = 1 << 21  # elements per array: large enough that windows differ, small enough to stay in a core's cache
+WINDOW = 1 << 18  # elements that share one pair of secret places
+
+UNIFORM = "uniform"  # float32 in [1, 2)
+_ONE = 0x3F800000  # float32 1.0
+_MANTISSA = 1 << 23
+_INT_BITS = 11  # int16 and wider: [-1024, 1024)
+
+Bits = np.ndarray[Any, Any]
+
+
+class Pool:
+    """The random content of one secret; never shown to a candidate. Arrays are made when needed and kept."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._arrays: dict[str, tuple[Bits, Bits]] = {}
+
+    def fill(self, out: Bits, content: str, digest: bytes) -> None:
+        """Overwrite ``out`` with random content.
+
+        Parameters
+        ----------
+        out
+            Flat array of integers with the item size of the content, e.g. from ``dtypes.empty_bits``.
+        content
+            A dtype name (floats: standard normal, those of 8 bits clamped to [-2, 2]; int8 and uint8: all
+            values; wider integers: [-1024, 1024); bool: both) or ``UNIFORM``: float32 in [1, 2).
+        digest
+            32 secret bytes; equal bytes give equal content.
+        """
+        values, masks = self._arrays.get(content) or self._make(content)
+        count = out.size
+        if count <= WINDOW:
+            first = int.from_bytes(digest[:8], "little") % (SIZE - count + 1)
+            second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
+            np.bitwise_xor(values[first : first + count], masks[second : second + count], out=out)
+            return
+        starts = range(0, count, WINDOW)
+        places = generator(digest).integers(0, SIZE - WINDOW + 1, (len(starts), 2)).tolist()
+        for start, (first, second) in zip(starts, places, strict=True):
+            part = out[start : start + WINDOW]
+            np.bitwise_xor(values[first : first + part.size], masks[second : second + part.size], out=part)
+
+    def _make(self, content: str) -> tuple[Bits, Bits]:
+        rng = Stream(self._secret, "pool", content).generator(0)
+        if content == UNIFORM:
+            pair = _uniform(rng)
+        elif TORCH[content].is_floating_point:
+            pair = _normal(rng, TORCH[content])
+        else:
+            pair = _integers(rng, content), _integers(rng, content)
+        self._arrays[content] = pair
+        return pair
+
+
+def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:
+    precise = np.float64 if dtype is torch.float64 else np.float32
+    normal = torch.from_numpy(rng.standard_normal(SIZE, dtype=precise))
+    if dtype.itemsize == 1:
+        normal.clamp_(-2, 2)
+    _, carrier = CARRIERS[dtype.itemsize]
+    flips = rng.integers(0, 2, SIZE, dtype=np.uint8).astype(carrier)
+    return bits_of(normal.to(dtype)), flips << (8 * dtype.itemsize - 1)
+
+
+def _uniform(rng: np.random.Generator) -> tuple[Bits, Bits]:
+    values = rng.integers(0, _MANTISSA, SIZE, dtype=np.int32)
+    return values + np.int32(_ONE), rng.integers(0, _MANTISSA, SIZE, dtype=np.int32)
+
+
+def _integers(rng: np.random.Generator, name: str) -> Bits:
+    if name == "bool":
+        return rng.integers(0, 2, SIZE, dtype=np.uint8)
+    itemsize = TORCH[name].itemsize
+    if itemsize == 1:
+        return rng.integers(0, 256, SIZE, dtype=np.uint8)
+    # A range of 2^n integers around zero is closed under XOR, so values XOR masks stay inside and uniform.
+    limit = 1 << (_INT_BITS - 1)
+    return rng.integers(-limit, limit, SIZE, dtype=CARRIERS[itemsize][1])

@@ -1,0 +1,68 @@
+"""How the content of one tensor comes about; what the modules in ``structured`` answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
+
+Draw = Callable[[np.random.Generator, Callable[[str], Array]], Array]
+"""Makes a tensor: called with its own generator and with a function that returns the content of another input
+in the same call (flat int64) by name; returns a numpy array of integers of the tensor's size."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What the dtype alone suggests: normal, uniform integers, both booleans (see ``Pool.fill``)."""
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normally distributed with mean 0 and standard deviation ``scale``."""
+
+    scale: float
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform in [``low``, ``high``)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Rows of positive numbers that sum to one: the softmax of normal logits with deviation ``sharpness``."""
+
+    sharpness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Structured:
+    """Integers that obey rules among each other, such as offsets and page numbers."""
+
+    draw: Draw
+
+
+Recipe = Plain | Normal | Uniform | Probabilities | Structured
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a structured generator may look at: sizes and types, never a seed.
+
+    ``shapes`` and ``dtypes`` hold all tensor inputs; ``drawn`` names those that recipes are used for.
+    """
+
+    definition: str
+    workload: str
+    axes: Mapping[str, int]
+    shapes: Mapping[str, Shape]
+    dtypes: Mapping[str, str]
+    drawn: frozenset[str]

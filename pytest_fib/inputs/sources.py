@@ -1,0 +1,140 @@
+"""Where the content of one input comes from, call by call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_fib.inputs.dtypes import bits_of, empty_bits, from_bits
+from pytest_fib.inputs.keys import Stream
+from pytest_fib.inputs.pool import UNIFORM, Pool
+from pytest_fib.inputs.recipes import Array, Normal, Plain, Probabilities, Recipe, Structured, Uniform
+
+
+@dataclass(frozen=True)
+class TensorLayout:
+    """Shape and element type of one input tensor (contiguous, row-major)."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}"
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes."""
+        return self.numel * self.dtype.itemsize
+
+
+class Drawing:
+    """The inputs of one call while they are drawn, each once, in whatever order they need each other."""
+
+    def __init__(self, call: int, sources: Mapping[str, Source], into: Mapping[str, torch.Tensor]) -> None:
+        self.call = call
+        self.shared: dict[object, Any] = {}  # what several inputs of this call are made from
+        self._sources = sources
+        self._into = into
+        self._drawn: dict[str, torch.Tensor] = {}
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Return the content of one input in this call (CPU)."""
+        if name not in self._drawn:
+            self._drawn[name] = self._sources[name].draw(self, self._into.get(name))
+        return self._drawn[name]
+
+    def array(self, name: str) -> Array:
+        """Return the content of one integer input in this call, flat, as int64."""
+        return self.tensor(name).view(-1).to(torch.int64).numpy()
+
+
+class Source(ABC):
+    """Draws one input; equal calls give equal content, and no call depends on another."""
+
+    @abstractmethod
+    def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
+        """Return the content for ``drawing.call``: ``out`` (contiguous, CPU) filled, or an own tensor."""
+
+
+class Drawn(Source):
+    """Content that comes from the secret by a recipe."""
+
+    def __init__(self, layout: TensorLayout, dtype: str, recipe: Recipe, stream: Stream, pool: Pool) -> None:
+        self._layout = layout
+        self._numel = layout.numel
+        self._dtype = dtype
+        self._recipe = recipe
+        self._stream = stream
+        self._pool = pool
+
+    def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
+        """Draw afresh for this call."""
+        recipe = self._recipe
+        if isinstance(recipe, Structured):
+            return _copied(self._structured(recipe, drawing), out)
+        digest = self._stream.digest(drawing.call)
+        if isinstance(recipe, Plain) or not self._layout.dtype.is_floating_point:
+            return self._filled(self._dtype, self._layout.dtype, digest, out)
+        return self._transformed(recipe, digest, out)
+
+    def _filled(
+        self, content: str, dtype: torch.dtype, digest: bytes, out: torch.Tensor | None
+    ) -> torch.Tensor:
+        bits = empty_bits(self._numel, dtype) if out is None else bits_of(out)
+        self._pool.fill(bits, content, digest)
+        return from_bits(bits, dtype, self._layout.shape) if out is None else out
+
+    def _transformed(self, recipe: Recipe, digest: bytes, out: torch.Tensor | None) -> torch.Tensor:
+        # Arithmetic happens in float32 in place; other types take one more pass for the cast.
+        place = out if self._layout.dtype is torch.float32 else None
+        content = UNIFORM if isinstance(recipe, Uniform) else "float32"
+        tensor = self._filled(content, torch.float32, digest, place)
+        if isinstance(recipe, Uniform):
+            width = recipe.high - recipe.low
+            tensor.mul_(width).add_(recipe.low - width)
+        elif isinstance(recipe, Normal):
+            tensor.mul_(recipe.scale)
+        elif isinstance(recipe, Probabilities):
+            torch.softmax(tensor.mul_(recipe.sharpness), dim=-1, out=tensor)
+        return _copied(tensor.to(self._layout.dtype), out)
+
+    def _structured(self, recipe: Structured, drawing: Drawing) -> torch.Tensor:
+        array = recipe.draw(self._stream.generator(drawing.call), drawing.array)
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.to(self._layout.dtype).view(self._layout.shape)
+
+
+class Constant(Source):
+    """Content that is the same at every call; made when first asked for."""
+
+    def __init__(self, make: Callable[[], torch.Tensor]) -> None:
+        self._make = make
+
+    def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
+        """Return the constant."""
+        return _copied(self.content, out)
+
+    @cached_property
+    def content(self) -> torch.Tensor:
+        """The constant (CPU, contiguous)."""
+        return self._make()
+
+
+def _copied(tensor: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+    if out is None or out is tensor:
+        return tensor
+    return out.copy_(tensor)

@@ -1,0 +1,86 @@
+"""Grouped-query attention over a paged cache, decode and prefill.
+
+``kv_indptr`` splits the entries of ``kv_indices`` among the sequences; the pages of a sequence are distinct.
+Every sequence has a page if there are enough, and in prefill at least as many tokens as queries if the axes
+allow that. ``kv_last_page_len`` is in 1..page_size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pytest_fib.inputs.recipes import Array, Problem, Recipe, Structured
+from pytest_fib.inputs.structured import rules
+
+Lookup = Callable[[str], Array]
+
+_NEEDED = {"q", "k_cache", "kv_indptr", "kv_indices"}
+
+
+def recipes(problem: Problem) -> dict[str, Recipe]:
+    """Return recipes for the offsets, page numbers and last page lengths that the definition has."""
+    if not problem.shapes.keys() >= _NEEDED:
+        return {}
+    sequences = max(0, problem.shapes["kv_indptr"][0] - 1)
+    indices = problem.shapes["kv_indices"][0]
+    num_pages, page_size = problem.shapes["k_cache"][:2]
+    queries = problem.shapes["q"][0]
+    prefill = "qo_indptr" in problem.shapes
+    if indices > sequences * num_pages and problem.drawn & {"kv_indptr", "kv_indices"}:
+        raise rules.impossible(
+            problem, f"{sequences} sequences cannot hold {indices} different pages each out of {num_pages}"
+        )
+    if "qo_indptr" in problem.drawn and queries > 0 and sequences == 0:
+        raise rules.impossible(problem, f"{queries} queries belong to no sequence")
+
+    def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
+        return rules.offsets(rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)))
+
+    def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
+        most = np.full(sequences, num_pages, dtype=np.int64)
+        least = rules.at_least_one_each(indices, sequences)
+        if prefill:
+            wanted = np.maximum(least, -(-np.diff(lookup("qo_indptr")) // page_size))
+            least = wanted if wanted.sum() <= indices and (wanted <= most).all() else least
+        return rules.offsets(rules.partition(rng, indices, least, most))
+
+    def kv_indices(rng: np.random.Generator, lookup: Lookup) -> Array:
+        return rules.pages(rng, indices, num_pages)
+
+    def kv_last_page_len(rng: np.random.Generator, lookup: Lookup) -> Array:
+        least = np.ones(sequences, dtype=np.int64)
+        if prefill:
+            full = np.maximum(0, np.diff(lookup("kv_indptr")) - 1) * page_size
+            least = np.clip(np.diff(lookup("qo_indptr")) - full, 1, page_size)
+        return rng.integers(least, page_size + 1)
+
+    made = {
+        "qo_indptr": qo_indptr,
+        "kv_indptr": kv_indptr,
+        "kv_indices": kv_indices,
+        "kv_last_page_len": kv_last_page_len,
+    }
+    return {name: Structured(draw) for name, draw in made.items() if name in problem.shapes}
+
+
+def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int | float]:
+    """Return nothing: ``sm_scale`` is like everywhere."""
+    return {}
+
+
+def check(problem: Problem, given: Mapping[str, Array]) -> None:
+    """Check captured offsets, page numbers and last page lengths."""
+    if not problem.shapes.keys() >= _NEEDED:
+        return
+    num_pages, page_size = problem.shapes["k_cache"][:2]
+    if "qo_indptr" in given:
+        rules.check_offsets(problem, "qo_indptr", given["qo_indptr"], problem.shapes["q"][0])
+    if "kv_indptr" in given:
+        rules.check_offsets(problem, "kv_indptr", given["kv_indptr"], problem.shapes["kv_indices"][0])
+    if "kv_indices" in given:
+        rules.check_range(problem, "kv_indices", given["kv_indices"], 0, num_pages)
+    if "kv_last_page_len" in given and "kv_indptr" in given:
+        used = given["kv_last_page_len"][np.diff(given["kv_indptr"]) > 0]
+        rules.check_range(problem, "kv_last_page_len", used, 1, page_size + 1)

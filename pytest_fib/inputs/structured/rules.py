@@ -1,0 +1,87 @@
+"""What several op types share: random partitions, offsets, page numbers, and checks of captured ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pytest_fib.data.text import escape
+from pytest_fib.errors import NotJudgeable
+from pytest_fib.inputs.recipes import Array, Problem
+
+
+def partition(rng: np.random.Generator, total: int, minimum: Array, maximum: Array | None = None) -> Array:
+    """Split ``total`` into one part per element of ``minimum``; parts differ by a factor of about three.
+
+    Every part lies in [minimum, maximum] (int64). ValueError if no such partition exists.
+    """
+    rest = total - int(minimum.sum())
+    if rest < 0 or (minimum.size == 0 and rest > 0):
+        raise ValueError(
+            f"{total} cannot be split into {minimum.size} parts of at least {minimum.sum()} in all"
+        )
+    if minimum.size == 0:
+        return minimum
+    weights = np.cumsum(rng.uniform(0.5, 1.5, minimum.size))
+    bounds = np.floor(weights * (rest / weights[-1])).astype(np.int64)
+    bounds[-1] = rest
+    parts = minimum + np.diff(bounds, prepend=0)
+    return parts if maximum is None else _cap(parts, maximum)
+
+
+def _cap(parts: Array, maximum: Array) -> Array:
+    capped = np.minimum(parts, maximum)
+    excess = int(parts.sum() - capped.sum())
+    spare = maximum - capped
+    before = np.cumsum(spare) - spare
+    filled: Array = capped + np.clip(excess - before, 0, spare)
+    if filled.sum() != parts.sum():
+        raise ValueError(
+            f"{parts.sum()} cannot be split into {parts.size} parts of at most {maximum.sum()} in all"
+        )
+    return filled
+
+
+def offsets(parts: Array) -> Array:
+    """Return where each part begins, and the end: ``[0, parts[0], parts[0] + parts[1], ...]``."""
+    return np.concatenate(([0], np.cumsum(parts)))
+
+
+def at_least_one_each(total: int, parts: int) -> Array:
+    """Return minimum sizes: one each if ``total`` suffices for that, else zero."""
+    return np.full(parts, 1 if total >= parts else 0, dtype=np.int64)
+
+
+def pages(rng: np.random.Generator, count: int, num_pages: int) -> Array:
+    """Return ``count`` page numbers, any ``num_pages`` consecutive ones of which are distinct."""
+    permutation = rng.permutation(num_pages)
+    return permutation[:count] if count <= num_pages else np.resize(permutation, count)
+
+
+def check_offsets(problem: Problem, name: str, values: Array, end: int) -> None:
+    """Raise NotJudgeable unless ``values`` begin with 0, never decrease and end at ``end``."""
+    if values.size == 0 or values[0] != 0 or values[-1] != end or (np.diff(values) < 0).any():
+        raise NotJudgeable(
+            f"captured {_words(problem, name)} should rise from 0 to {end}, never falling; correct the file"
+        )
+
+
+def check_range(problem: Problem, name: str, values: Array, low: int, high: int) -> None:
+    """Raise NotJudgeable unless all ``values`` lie in [low, high)."""
+    outside = values[(values < low) | (values >= high)]
+    if outside.size:
+        raise NotJudgeable(
+            f"captured {_words(problem, name)} holds {outside[0]}, which is not in [{low}, {high}); "
+            "correct the file or the axes"
+        )
+
+
+def impossible(problem: Problem, why: str) -> NotJudgeable:
+    """Return the error for a workload whose axes admit no valid content."""
+    return NotJudgeable(
+        f"workload {escape(problem.workload, 80)} of '{escape(problem.definition, 80)}' has no valid inputs: "
+        f"{why}; correct its axes"
+    )
+
+
+def _words(problem: Problem, name: str) -> str:
+    return f"input '{escape(name, 60)}' of workload {escape(problem.workload, 80)}"
