@@ -1,0 +1,111 @@
+"""Why an item failed, in the order that CONTRACT promises: status, output, elements, log, command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fib.data.text import escape
+
+if TYPE_CHECKING:
+    from pytest_fib.data.evaluation import Evaluation, Mismatch
+
+LINE_LIMIT = 400
+"""Characters of one line of a log that are shown."""
+
+HEAD_LINES = 120
+TAIL_LINES = 80
+"""A log of more lines loses its middle: a compiler's first error and a traceback's last line both matter."""
+
+_LABEL = 60
+
+
+def failure_text(evaluation: Evaluation, *, command: str, shown_before: bool = False) -> str:
+    """Return the failure message of an evaluation that did not pass.
+
+    ``command`` reproduces the one item. With ``shown_before`` a compile error takes one line, because another item
+    of the same solution has shown the compiler's output.
+    """
+    if shown_before and evaluation.status.value == "COMPILE_ERROR":
+        return _compile_error_in_one_line(evaluation)
+    parts = [_headline(evaluation)]
+    if evaluation.mismatch is not None:
+        parts.append(_mismatch_text(evaluation.mismatch))
+    parts += [log_text(evaluation.log), f"to reproduce:\n  {escape(command, 4000)}"]
+    return "\n".join(part for part in parts if part)
+
+
+def first_time(session_dir: Path, key: str) -> bool:
+    """Return whether nobody in this run, in any process, has asked for ``key`` before.
+
+    ``session_dir`` is the private folder that all processes of the run share.
+    """
+    marker = session_dir / f"first-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def log_text(log: str) -> str:
+    """Return a log made safe for a terminal: escaped line by line, indented, its middle left out when long."""
+    lines = [line.rstrip("\r") for line in log.expandtabs(4).strip("\n").split("\n")] if log.strip() else []
+    if len(lines) > HEAD_LINES + TAIL_LINES + 1:
+        left_out = len(lines) - HEAD_LINES - TAIL_LINES
+        lines = [*lines[:HEAD_LINES], f"[{left_out} lines left out]", *lines[-TAIL_LINES:]]
+    return "\n".join(f"  {escape(line, LINE_LIMIT)}".rstrip() for line in lines)
+
+
+def _headline(evaluation: Evaluation) -> str:
+    axes = ", ".join(f"{escape(name, _LABEL)}={size}" for name, size in evaluation.axes.items())
+    where = f"workload {escape(evaluation.workload, _LABEL)}" + (f" ({escape(axes)})" if axes else "")
+    return (
+        f"{evaluation.status.value}: {escape(evaluation.solution, _LABEL)} "
+        f"on {escape(evaluation.definition, 120)}, {where}"
+    )
+
+
+def _compile_error_in_one_line(evaluation: Evaluation) -> str:
+    lines = [line.strip() for line in evaluation.log.splitlines() if line.strip()]
+    telling = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no output")
+    return (
+        f"{evaluation.status.value}: {escape(evaluation.solution, _LABEL)} does not build "
+        f"(the full output is shown at its first item): {escape(telling)}"
+    )
+
+
+def _mismatch_text(mismatch: Mismatch) -> str:
+    lines = [
+        f"output {escape(mismatch.output, _LABEL)} of call {mismatch.call}: {escape(mismatch.problem)}",
+        f"  {mismatch.failed} of {mismatch.total} elements are out: {_percent(mismatch.matched_ratio)} match, "
+        f"{_percent(mismatch.required_matched_ratio)} must (an element is out if {escape(mismatch.rule)})",
+    ]
+    worst = _worst_element(mismatch)
+    if worst:
+        lines.append(f"  worst element: {worst}")
+    lines.append(f"  tolerances: atol {mismatch.atol:g}, rtol {mismatch.rtol:g}")
+    return "\n".join(lines)
+
+
+def _worst_element(mismatch: Mismatch) -> str:
+    pieces = []
+    if mismatch.index is not None:
+        pieces.append(f"[{', '.join(map(str, mismatch.index))}]")
+    for name, value in (
+        ("expected", mismatch.expected),
+        ("got", mismatch.got),
+        ("absolute error", mismatch.absolute_error),
+        ("relative error", mismatch.relative_error),
+    ):
+        if value is not None:
+            pieces.append(f"{name} {value:.7g}")
+    return ", ".join(pieces)
+
+
+def _percent(ratio: float) -> str:
+    """Never rounds up to 100 %: one wrong element of a million must not read as a full match."""
+    text = f"{100 * ratio:.4g}"
+    return f"below {text} %" if text == "100" and ratio < 1 else f"{text} %"

@@ -1,0 +1,190 @@
+"""The part of the plugin that reports. Items are recorded where they run; everything else is the controller's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from pytest_fib.bridge import benchmark
+from pytest_fib.bridge.xdist import is_worker
+from pytest_fib.data.text import escape
+from pytest_fib.errors import SettingsError
+from pytest_fib.report import terminal
+from pytest_fib.report.document import build_document, check_target, write_document
+from pytest_fib.report.environment import describe_run
+from pytest_fib.report.progress import ProgressLine, wants_progress
+from pytest_fib.report.record import RECORD_KEY, Record, make_skip
+from pytest_fib.report.traces import append_trace
+
+REPORT_ATTRIBUTE = "fib"
+"""The attribute of a pytest report that carries an item's records to the controller."""
+
+CARRIER_NAME = "fib-record-carrier"
+REPORTER_NAME = "fib-reporter"
+PROGRESS_NAME = "fib-progress"
+
+
+class ReportSettings(Protocol):
+    """What reporting needs to know of the run's settings."""
+
+    @property
+    def report(self) -> Path | None:
+        """The JSON document to write."""
+
+    @property
+    def traces(self) -> Path | None:
+        """The folder below which official traces are appended."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting as JSON can hold it."""
+
+
+class ReportPlugin:
+    """Registers what this process needs: recording where items run, reporting where no controller is above."""
+
+    def __init__(self, settings: ReportSettings, *, timer: str = "judge") -> None:
+        self._settings = settings
+        self._timer = timer
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Also called when registered later: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_configure"""
+        benchmark.register(config)
+        config.pluginmanager.register(RecordCarrier(), CARRIER_NAME)
+        if is_worker(config):
+            return
+        if self._settings.report is not None:
+            _check_report(self._settings.report)
+        config.pluginmanager.register(RunReporter(config, self._settings, self._timer), REPORTER_NAME)
+        if wants_progress(sys.stdout, config.getoption("verbose")):
+            line = ProgressLine(sys.stdout, config.get_terminal_writer())
+            config.pluginmanager.register(line, PROGRESS_NAME)
+
+
+def records_of(report: pytest.TestReport) -> list[Record]:
+    """Return the records that travel on a report; empty for a report of another item or phase."""
+    carried: Mapping[str, list[Record]] = getattr(report, REPORT_ATTRIBUTE, {})
+    return carried.get("records", [])
+
+
+class RecordCarrier:
+    """Puts an item's records on its report, in the process that runs the item (under xdist a worker)."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Attach the records: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtest_makereport"""
+        report = yield
+        if report.when == "call":
+            _attach(report, item.stash.get(RECORD_KEY, []))
+        if report.skipped and not records_of(report):
+            _attach(report, _skip_records(item, report))
+        return report
+
+
+class RunReporter:
+    """Collects the records of all processes and writes traces, document, table and summary."""
+
+    def __init__(self, config: pytest.Config, settings: ReportSettings, timer: str) -> None:
+        self._config = config
+        self._settings = settings
+        self._timer = timer
+        self._records: list[Record] = []
+        self._problems: list[str] = []
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records of every item that has finished so far."""
+        return tuple(self._records)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the records and append their traces: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtest_logreport"""
+        for record in records_of(report):
+            self._records.append(record)
+            self._append_trace(record)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the document, also after an interrupt: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_sessionfinish"""
+        self._write_report()
+        if self._problems:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show table and summary: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_terminal_summary"""
+        verbosity = self._config.getoption("verbose")
+        if verbosity >= 0 and any(record["measurement"] for record in self._records):
+            terminalreporter.section("fib", sep="=")
+            self._write_lines(terminalreporter, self._details(verbosity))
+        if verbosity > -2 and self._records:
+            self._write_lines(terminalreporter, [terminal.summary_line(self._records)])
+        self._write_lines(terminalreporter, [terminal.Line(text, {"red": True}) for text in self._problems])
+
+    def _details(self, verbosity: int) -> list[terminal.Line]:
+        width = self._config.get_terminal_writer().fullwidth
+        row_limit = None if verbosity > 0 else terminal.ROW_LIMIT
+        lines = terminal.table_lines(self._records, width=width - 1, row_limit=row_limit)
+        lines += terminal.remark_lines(self._records)
+        seed = terminal.seed_line(self._records)
+        return lines if seed is None else [*lines, seed]
+
+    def _write_lines(self, reporter: pytest.TerminalReporter, lines: list[terminal.Line]) -> None:
+        for line in lines:
+            reporter.write_line(terminal.for_encoding(line.text, sys.stdout.encoding), **line.markup)
+
+    def _append_trace(self, record: Record) -> None:
+        if self._settings.traces is None:
+            return
+        try:
+            append_trace(self._settings.traces, record)
+        except OSError as error:
+            self._note_problem(
+                f"--fib-traces: a trace could not be appended below {self._settings.traces}", error
+            )
+
+    def _write_report(self) -> None:
+        if self._settings.report is None:
+            return
+        environment = describe_run(
+            device=next((record["device"] for record in self._records if record["device"]), "cpu"),
+            timer=self._timer,
+            rootdir=self._config.rootpath,
+            args=[os.fspath(arg) for arg in self._config.invocation_params.args],
+        )
+        document = build_document(self._records, environment=environment, config=self._settings.resolved())
+        try:
+            write_document(self._settings.report, document)
+        except OSError as error:
+            self._note_problem(f"--fib-report: {self._settings.report} could not be written", error)
+
+    def _note_problem(self, what: str, error: OSError) -> None:
+        problem = f"{escape(what, 400)}: {escape(error.strerror or str(error))}"
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+
+def _check_report(path: Path) -> None:
+    try:
+        check_target(path)
+    except SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _attach(report: pytest.TestReport, records: list[Record]) -> None:
+    if records:
+        setattr(report, REPORT_ATTRIBUTE, {"records": list(records)})
+
+
+def _skip_records(item: pytest.Item, report: pytest.TestReport) -> list[Record]:
+    """The record of a ``fib`` item that skipped itself; its reason is the last part of the report's location."""
+    mark = item.get_closest_marker("fib")
+    if mark is None:
+        return []
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+    return [make_skip(mark.kwargs, item.nodeid, reason.removeprefix("Skipped: "))]

@@ -1,0 +1,210 @@
+"""The run on the terminal: a table per definition and solution, remarks, one summary line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_fib.data.text import escape
+from pytest_fib.measure.scores import arithmetic_mean, geometric_mean
+from pytest_fib.report.document import has_passed, passed_speedups
+from pytest_fib.report.record import Measurement, Record
+from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
+
+COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst error")
+
+ROW_LIMIT = 200
+"""Rows that are shown without ``-v``."""
+
+_DROPPED_FIRST = ("worst error", "reference", "speedup")
+_LEAST_LABEL = 10
+_GAP = "  "
+_REMARK_LIMIT = 10
+
+_ASCII = str.maketrans({"µ": "u", "±": "+-", "–": "-", "…": "~", "·": "-"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of output and the markup that pytest's terminal writer gives it."""
+
+    text: str
+    markup: Mapping[str, bool] = field(default_factory=dict)
+
+
+def table_lines(records: Sequence[Record], *, width: int, row_limit: int | None = ROW_LIMIT) -> list[Line]:
+    """Return the table of all judged records, at most ``width`` columns wide; empty when nothing was judged."""
+    groups: dict[tuple[str, str, str], list[tuple[Record, Measurement]]] = {}
+    for record in records:
+        measurement = record["measurement"]
+        if measurement is not None:
+            key = (measurement["definition"], measurement["solution"], measurement["solution_hash"])
+            groups.setdefault(key, []).append((record, measurement))
+    if not groups:
+        return []
+    judged = [entry for group in groups.values() for entry in group]
+    shown = judged if row_limit is None else judged[:row_limit]
+    layout = _Layout.fit([_cells(*entry) for entry in shown], width)
+    lines = [Line(layout.header(), {"bold": True})]
+    left = len(shown)
+    for (definition, solution, _), group in groups.items():
+        if left <= 0:
+            break
+        lines.append(
+            Line(_heading(definition, solution, [record for record, _ in group], width), {"bold": True})
+        )
+        lines += [_row(layout, *entry) for entry in group[:left]]
+        left -= len(group)
+    if len(judged) > len(shown):
+        more = f"… {len(judged) - len(shown)} more rows (-v shows all)"
+        lines.append(Line(shorten(more, width)))
+    return lines
+
+
+def remark_lines(records: Iterable[Record]) -> list[Line]:
+    """Return each distinct remark once, with the number of workloads that it was made on."""
+    counts = Counter(
+        remark
+        for record in records
+        if record["measurement"] is not None
+        for remark in record["measurement"]["remarks"]
+    )
+    lines = [
+        Line(f"remark on {_plural(count, 'workload')}: {escape(remark, 400)}", {"yellow": True})
+        for remark, count in counts.most_common(_REMARK_LIMIT)
+    ]
+    if len(counts) > _REMARK_LIMIT:
+        lines.append(Line(f"… {len(counts) - _REMARK_LIMIT} more remarks", {"yellow": True}))
+    return lines
+
+
+def seed_line(records: Iterable[Record]) -> Line | None:
+    """Say which seed made the inputs predictable, if one did."""
+    seeds = {record["measurement"]["seed"] for record in records if record["measurement"] is not None} - {
+        None
+    }
+    if not seeds:
+        return None
+    return Line(
+        f"inputs are predictable: seed {', '.join(map(str, sorted(seeds, key=str)))}", {"yellow": True}
+    )
+
+
+def summary_line(records: Sequence[Record]) -> Line:
+    """Return counts and the two means of the speedup over everything that passed."""
+    judged = [record for record in records if record["measurement"] is not None]
+    passed = sum(map(has_passed, judged))
+    failed, skipped = len(judged) - passed, len(records) - len(judged)
+    counts = [f"{passed} passed"]
+    counts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
+    text = "fib: " + ", ".join(counts)
+    means = _means(records)
+    if means:
+        text += f"; speedup over the reference: {means}"
+    return Line(text, {"bold": True, **({"red": True} if failed else {"green": True} if passed else {})})
+
+
+def shorten(text: str, width: int) -> str:
+    """Return ``text`` in at most ``width`` columns: head and tail tell two names apart, the middle goes."""
+    if len(text) <= width:
+        return text
+    if width <= 1:
+        return "…"[:width]
+    head = width // 2
+    tail = width - 1 - head
+    return text[:head] + "…" + (text[-tail:] if tail else "")
+
+
+def for_encoding(text: str, encoding: str | None) -> str:
+    """Return ``text`` as a stream of that encoding can show it."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_ASCII)
+    return text
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns are shown, and how wide each is."""
+
+    columns: tuple[str, ...]
+    widths: tuple[int, ...]
+
+    @classmethod
+    def fit(cls, rows: Sequence[Mapping[str, str]], width: int) -> _Layout:
+        """Shorten the label first, then drop columns, until the table fits."""
+        columns: tuple[str, ...] = COLUMNS
+        for dropped in ("", *_DROPPED_FIRST):
+            columns = tuple(column for column in columns if column != dropped)
+            natural = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
+            excess = sum(natural) + len(_GAP) * len(columns) - width
+            if natural[0] - excess >= min(natural[0], _LEAST_LABEL):
+                break
+        label = max(natural[0] - max(excess, 0), 1)
+        return cls(columns, (label, *natural[1:]))
+
+    def header(self) -> str:
+        """The names of the columns."""
+        return self.line({column: column for column in self.columns})
+
+    def line(self, cells: Mapping[str, str]) -> str:
+        """One row, indented; text to the left, numbers to the right."""
+        label, status, *numbers = zip(self.columns, self.widths, strict=True)
+        parts = [shorten(cells[label[0]], label[1]).ljust(label[1]), cells[status[0]].ljust(status[1])]
+        parts += [cells[column].rjust(width) for column, width in numbers]
+        return _GAP + _GAP.join(parts).rstrip()
+
+
+def _row(layout: _Layout, record: Record, measurement: Measurement) -> Line:
+    return Line(layout.line(_cells(record, measurement)), {} if has_passed(record) else {"red": True})
+
+
+def _cells(record: Record, measurement: Measurement) -> dict[str, str]:
+    interval = measurement["latency_ci95_ms"]
+    return {
+        "workload": workload_label(measurement),
+        "status": escape(measurement["status"], 40),
+        "latency": format_interval(
+            measurement["latency_ms"], None if interval is None else (interval[0], interval[1])
+        ),
+        "reference": format_latency(record["reference_latency_ms"]),
+        "speedup": format_ratio(record["speedup"]),
+        "worst error": _worst_error(record),
+    }
+
+
+def workload_label(measurement: Measurement) -> str:
+    """Return how a workload is called in the item's id (axes and a piece of its uuid), else its uuid."""
+    _, separator, label = measurement["nodeid"].rpartition("::")
+    return escape(label if separator else measurement["workload"])
+
+
+def _worst_error(record: Record) -> str:
+    if record["absolute_error"] is None and record["relative_error"] is None:
+        return MISSING
+    return f"abs {format_error(record['absolute_error'])} rel {format_error(record['relative_error'])}"
+
+
+def _heading(definition: str, solution: str, group: Sequence[Record], width: int) -> str:
+    means = _means(group)
+    score = f"{sum(map(has_passed, group))}/{len(group)} passed" + (f", speedup {means}" if means else "")
+    names = f"{escape(definition)} · {escape(solution)}"
+    if len(names) + len(score) + 2 <= width:
+        return f"{names}: {score}"
+    return shorten(names, width)
+
+
+def _means(records: Iterable[Record]) -> str:
+    speedups = passed_speedups(records)
+    if not speedups:
+        return ""
+    return (
+        f"arithmetic mean {format_ratio(arithmetic_mean(speedups))}, "
+        f"geometric mean {format_ratio(geometric_mean(speedups))}"
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
