@@ -1,13 +1,13 @@
-"""The narrow floats of Triton as numpy sees them: bit patterns in unsigned integers, and their float32 values.
+"""Triton's narrow floats as numpy sees them: bit patterns in unsigned integers, and their float32 values.
 
-numpy has neither bfloat16 nor float8, so Triton's CPU interpreter keeps both as ``uint16`` and ``uint8``. This
-module reads such patterns into float32 exactly and rounds float32 back to them. It needs numpy only.
+numpy has neither bfloat16 nor float8, so Triton's CPU interpreter keeps both as ``uint16`` and ``uint8``.
+This module reads such patterns into float32 exactly and rounds float32 back to them. It needs numpy only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,8 @@ class FloatFormat:
     def encode(self, values: NDArray[Any], toward_zero: bool = False) -> NDArray[Any]:
         """Bit patterns of numbers, rounded to nearest even (or toward zero), in the same shape.
 
-        float8 saturates at its largest finite value, as the conversions of NVIDIA GPUs do; bfloat16 overflows to
-        infinity. NaN stays NaN where the format has one.
+        float8 saturates at its largest finite value, as the conversions of NVIDIA GPUs do; bfloat16 overflows
+        to infinity. NaN stays NaN where the format has one.
         """
         numbers = np.asarray(values).astype(np.float32)
         return (
@@ -98,7 +98,7 @@ def _nan_code(fmt: FloatFormat) -> int:
     return {"ieee": 0x7F, "nan": 0x7F, "fnuz": 0x80, "none": 0x7F}[fmt.specials]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _values_of(fmt: FloatFormat) -> NDArray[np.float32]:
     codes = np.arange(256)
     exponent = (codes & 0x7F) >> fmt.mantissa
@@ -117,7 +117,7 @@ def _values_of(fmt: FloatFormat) -> NDArray[np.float32]:
     return np.asarray(values.astype(np.float32))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _ladder_of(fmt: FloatFormat) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The finite values from zero up, and the points halfway to the next; the last has none, hence NaN."""
     positive = _values_of(fmt)[:128]

@@ -1,12 +1,13 @@
 """Makes Triton's CPU interpreter right for bfloat16 and float8, and proves it before anything is judged.
 
 The interpreter keeps these floats as bit patterns in unsigned integers and then computes on the patterns:
-additions, comparisons, dot products and casts are silently wrong. ``repair`` sends every such operation through
-float32 and rounds the result to nearest even. It has to touch private names of Triton, so ``self_check`` runs real
-kernels with known answers afterwards; a Triton version that it does not fit shows up there, never in a verdict.
+additions, comparisons, dot products and casts are silently wrong. ``repair`` sends every such operation
+through float32 and rounds the result to nearest even. It has to touch private names of Triton, so
+``self_check`` runs real kernels with known answers afterwards; a Triton version that it does not fit shows up
+there, never in a verdict.
 
-Only for the candidate process, started with ``TRITON_INTERPRET=1``. Nothing here runs an operation of torch, so an
-import-only zygote may call it before it forks.
+Only for the candidate process, started with ``TRITON_INTERPRET=1``. Nothing here runs an operation of torch,
+so an import-only zygote may call it before it forks.
 """
 
 from __future__ import annotations
@@ -25,23 +26,21 @@ from pytest_fib.build.triton_formats import FORMATS, FloatFormat
 from pytest_fib.build.triton_shims import fill_libdevice, take_first_autotuned_config
 
 # Operations that move bit patterns without looking at them, or that have their own repair below.
-_LEFT_ALONE = {
-    f"create_{name}"
-    for name in (
-        "addptr advance atomic_cas atomic_load atomic_poll atomic_rmw atomic_store assert assume barrier bitcast "
-        "broadcast cat descriptor_gather descriptor_load descriptor_scatter descriptor_store dot dot_scaled "
-        "expand_dims extern_elementwise fp_ext fp_to_fp fp_to_si fp_to_ui fp_trunc gather get_num_programs "
-        "get_program_id inline_asm int_cast int_to_ptr join load make_block_ptr make_range make_tensor_descriptor "
-        "masked_load masked_store print ptr_to_int reshape select si_to_fp splat split store tensor_pointer_load "
-        "tensor_pointer_store trans ui_to_fp unsplat"
-    ).split()
-}
+_MOVES = """
+addptr advance atomic_cas atomic_load atomic_poll atomic_rmw atomic_store assert assume barrier bitcast
+broadcast cat descriptor_gather descriptor_load descriptor_scatter descriptor_store dot dot_scaled expand_dims
+extern_elementwise fp_ext fp_to_fp fp_to_si fp_to_ui fp_trunc gather get_num_programs get_program_id inline_asm
+int_cast int_to_ptr join load make_block_ptr make_range make_tensor_descriptor masked_load masked_store print
+ptr_to_int reshape select si_to_fp splat split store tensor_pointer_load tensor_pointer_store trans ui_to_fp
+unsplat
+"""
+_LEFT_ALONE = frozenset(f"create_{name}" for name in _MOVES.split())
 _MARK = "__fib_repaired__"
 
 
 @lru_cache(maxsize=1)
 def ensure_correct() -> tuple[str, ...]:
-    """Repair the interpreter and return the names of the checks that still fail; empty means that it is right.
+    """Repair the interpreter and return the names of the checks that still fail; empty means it is right.
 
     Done once per process (about 50 ms): a child that was forked afterwards finds it done.
     """
@@ -53,13 +52,14 @@ def ensure_correct() -> tuple[str, ...]:
 
 
 def repair() -> str | None:
-    """Patch the interpreter of this process; return why that was not possible, or None. Safe to call twice."""
+    """Patch the interpreter of this process; return why that is impossible, or None. Safe to repeat."""
     if not _interpreting():
         return "TRITON_INTERPRET=1 was not set before triton was imported"
     try:
         Repair(importlib.import_module("triton.runtime.interpreter")).apply()
     except (ImportError, AttributeError, TypeError) as error:
-        return f"the interpreter of triton {triton.__version__} is unknown here ({type(error).__name__}: {error})"
+        what = f"{type(error).__name__}: {error}"
+        return f"the interpreter of triton {triton.__version__} is unknown here ({what})"
     return None
 
 

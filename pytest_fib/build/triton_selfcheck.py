@@ -1,7 +1,7 @@
 """Kernels with known answers: what Triton's CPU interpreter computes in this process for bfloat16 and float8.
 
 The expected bit patterns are literals, worked out apart from the code that repairs the interpreter (the tests
-compare them with torch). Kernels get the addresses of numpy arrays as integers, so that no tensor library is needed.
+compare them with torch). Kernels get the addresses of numpy arrays as integers: no tensor library is needed.
 """
 
 # Triton reads a kernel's annotations as its own types, so kernels carry none.
@@ -92,8 +92,8 @@ def _tuned(out_address, n, WIDTH: tl.constexpr):
 class NarrowCase:
     """One narrow float: inputs and right answers as bit patterns in hexadecimal.
 
-    ``answers`` are what ``_arithmetic`` writes for ``x`` and ``y``, row by row; ``nearest`` are ``numbers`` rounded,
-    ``values`` the same as float32; ``factors`` are the patterns of ``FACTORS``.
+    ``answers`` are what ``_arithmetic`` writes for ``x`` and ``y``, row by row; ``nearest`` are ``numbers``
+    rounded, ``values`` the same as float32; ``factors`` are the patterns of ``FACTORS``.
     """
 
     name: str
@@ -200,12 +200,12 @@ INTEGERS = (
     ("bf16 to int32", (1, -2, 3, 0, 250, 0, 96, 0)),
     ("bf16 compare to int32", (1, 0, 1, 1, 1, 0, 1, 1)),
 )
-# Rounded at each step: 1 + 3.140625 = 4.125, + 250 = 254, + 96 = 350; -2.5 + 0.001 = -2.5, - 0.75, + 0.0078 = -3.25
+# Each sum rounded: 1 + 3.140625 = 4.125, + 250 = 254, + 96 = 350; -2.5 + 0.001 = -2.5, - 0.75 + 0.0078 = -3.25
 ATOMIC_SUMS = "43af c050"
 
 
 def self_check() -> tuple[str, ...]:
-    """The names of what this process' interpreter gets wrong, such as ``bf16 add``; empty if everything is right."""
+    """The names of what this process' interpreter gets wrong, such as ``bf16 add``; empty if it is right."""
     checks: list[tuple[str, Callable[[], Iterator[tuple[str, bool]]]]] = [
         (f"{case.name} {what}", lambda case=case, check=check: check(case))
         for case in NARROW_CASES

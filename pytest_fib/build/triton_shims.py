@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pytest_fib.build.triton_interpreter import Repair
 
 _LIBRARIES = ("triton.language.extra.libdevice", "triton.language.extra.cuda.libdevice")
-_SAME_NAME = (
-    "exp exp2 expm1 log log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh floor ceil trunc rint fmod "
-    "hypot copysign fmin fmax isnan isinf signbit"
-).split()
+_IN_NUMPY = """
+exp exp2 expm1 log log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh floor ceil trunc rint fmod hypot copysign
+fmin fmax isnan isinf signbit
+"""
 _RENAMED = {
     "abs": np.abs,
     "fabs": np.abs,
@@ -46,7 +46,7 @@ _RENAMED = {
 
 
 def take_first_autotuned_config() -> None:
-    """Let ``@triton.autotune`` take its first configuration without running any: on a CPU their times say nothing."""
+    """Let ``@triton.autotune`` take its first configuration and run none: on a CPU their times say nothing."""
     autotuner = importlib.import_module("triton.runtime.autotuner").Autotuner
 
     def bench(tuner: Any, *args: Any, config: Any, **meta: Any) -> list[float]:
@@ -56,7 +56,7 @@ def take_first_autotuned_config() -> None:
 
 
 def fill_libdevice(repair: Repair) -> None:
-    """Give common functions of libdevice, which exist as GPU bitcode only, a body; the others say they have none."""
+    """Give common functions of libdevice, which is GPU bitcode, a body; the others say that they have none."""
     functions = _functions(repair)
     for name in _LIBRARIES:
         try:
@@ -71,7 +71,7 @@ def fill_libdevice(repair: Repair) -> None:
 
 def _functions(repair: Repair) -> dict[str, Callable[..., Any]]:
     return {
-        **{name: getattr(np, name) for name in _SAME_NAME},
+        **{name: getattr(np, name) for name in _IN_NUMPY.split()},
         **_RENAMED,
         "rsqrt": _reciprocal_root,
         "rsqrt_rn": _reciprocal_root,
