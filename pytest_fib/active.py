@@ -1,0 +1,71 @@
+"""The hooks of a run that names solutions: one line each, registered only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_fib import collection
+from pytest_fib.errors import SettingsError
+from pytest_fib.report.plugin import ReportPlugin
+from pytest_fib.session import FibSession
+
+PLUGIN_NAME = "fib_active"
+
+
+def active_session(config: pytest.Config) -> FibSession | None:
+    """The run's session, or None where no solution is named."""
+    hooks = config.pluginmanager.get_plugin(PLUGIN_NAME)
+    return hooks.fib if isinstance(hooks, ActiveHooks) else None
+
+
+def activate(config: pytest.Config) -> None:
+    """Begin the run's session and choose what is collected; raises pytest.UsageError."""
+    try:
+        fib = FibSession(config)
+    except SettingsError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.add_cleanup(fib.close)
+    config.pluginmanager.register(ActiveHooks(fib), PLUGIN_NAME)
+    config.pluginmanager.register(ReportPlugin(fib.settings), "fib_report")
+    collection.set_arguments(fib)
+
+
+class ActiveHooks:
+    """Hooks of a run that judges."""
+
+    def __init__(self, fib: FibSession) -> None:
+        self.fib = fib
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_ignore_collect"""
+        return collection.is_ignored(self.fib, collection_path) or None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_collect_directory"""
+        return collection.collect_directory(self.fib, path, parent)
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_collect_file"""
+        return collection.collect_file(self.fib, file_path, parent)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """https://pytest-xdist.readthedocs.io/en/stable/how-to.html#hooks"""
+        self.fib.configure_worker(node.workerinput)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtest_logreport"""
+        self.fib.tally.count(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_sessionfinish"""
+        session.exitstatus = self.fib.tally.exit_status(session.exitstatus)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_terminal_summary"""
+        for line in self.fib.closing_lines(exitstatus):
+            terminalreporter.write_line(line)

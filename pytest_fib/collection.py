@@ -1,0 +1,330 @@
+"""Workload files become collectors, and each workload, for each solution, an item that asks the judge."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fib.data.definition import Definition, VarAxis
+from pytest_fib.data.readers import read_workloads
+from pytest_fib.data.solution import Solution
+from pytest_fib.data.text import escape, slug
+from pytest_fib.data.traceset import Traceset
+from pytest_fib.data.workload import Workload, WorkloadLine
+from pytest_fib.errors import DataError, NotJudgeable
+from pytest_fib.named import BadSolution, NamedSolution, is_starter_kit
+from pytest_fib.session import FibSession
+
+if TYPE_CHECKING:
+    from pytest_fib.data.evaluation import Evaluation
+
+WORKLOAD_SUFFIXES = (".jsonl", ".json")
+AXES_LIMIT = 80
+UUID_LIMIT = 40
+
+_HEX_UUID = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}")
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def collect_file(fib: FibSession, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The collector of a workload file whose definition has a named solution, or of a bad solution file."""
+    if path.suffix not in WORKLOAD_SUFFIXES:
+        return None
+    for bad in fib.bad_solutions:
+        if bad.path == path:
+            return BadSolutionFile.of(parent, bad)
+    if path.stem not in fib.by_definition or "workloads" not in path.parts:
+        return None
+    traceset = fib.traceset_of(path)
+    return WorkloadFile.of(parent, path, fib, traceset) if traceset else None
+
+
+def collect_directory(fib: FibSession, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The collector of a bad starter-kit folder; nothing in the folder is collected or imported."""
+    for bad in fib.bad_solutions:
+        if bad.path == path:
+            return BadSolutionFile.of(parent, bad)
+    return None
+
+
+def is_ignored(fib: FibSession, path: Path) -> bool:
+    """Whether a folder is left out: a traceset's data, or a named starter-kit folder with its own tests."""
+    if path.name in ("blob", "traces"):
+        return (path.parent / "definitions").is_dir() or (path.parent / "workloads").is_dir()
+    kits = (named.loaded.path for named in fib.solutions)
+    return path in kits and is_starter_kit(path) and not fib.config.rootpath.is_relative_to(path)
+
+
+def set_arguments(fib: FibSession) -> None:
+    """Make pytest collect the named solutions' workloads, unless the user said what to collect."""
+    config = fib.config
+    if fib.explicit_paths:
+        return
+    wanted = [*fib.workload_files(), *(bad.path for bad in fib.bad_solutions)]
+    if fib.settings.solutions_from_flag:
+        config.args = [str(path) for path in wanted]
+    else:
+        given = [config.invocation_params.dir / arg for arg in config.args]
+        config.args += [str(path) for path in wanted if not any(path.is_relative_to(g) for g in given)]
+
+
+class WorkloadFile(pytest.Module):
+    """One workload file: a collector for each solution of its definition, and an item for each bad line.
+
+    It is a module without an object, so that fixtures of every scope work in its items.
+    """
+
+    obj: Any = None
+    fib: FibSession
+    traceset: Traceset
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, path: Path, fib: FibSession, traceset: Traceset) -> WorkloadFile:
+        """Make the collector of a workload file of ``traceset``."""
+        outside = not path.is_relative_to(parent.config.rootpath)
+        nodeid: Any = f"fib/{traceset.name}/{slug(path.stem)}.jsonl" if outside else None
+        file: WorkloadFile = cls.from_parent(parent, path=path, nodeid=nodeid)
+        file.fib, file.traceset = fib, traceset
+        return file
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """Yield a collector per solution, then an item per line that cannot be read."""
+        try:
+            definition = self.fib.definition(self.path.stem, self.traceset)
+            lines = read_lines(self.path, definition)
+        except DataError as error:
+            raise self.CollectError(str(error)) from None
+        workloads = [line for line in lines if isinstance(line, WorkloadLine)]
+        rows = list(zip(item_names(workloads, definition), workloads, strict=True))
+        for named in self.fib.by_definition[definition.name]:
+            yield SolutionCollector.of(self, named, definition, rows)
+        problems = [str(line) for line in lines if isinstance(line, DataError)]
+        for name, problem in zip(_numbered("bad-line", len(problems)), problems, strict=True):
+            yield BadItem.of(self, name, problem)
+
+
+class SolutionCollector(pytest.Collector):
+    """One solution on all workloads of a file."""
+
+    parent: WorkloadFile
+    named: NamedSolution
+    definition: Definition
+    rows: list[tuple[str, WorkloadLine]]
+
+    @classmethod
+    def of(
+        cls,
+        parent: WorkloadFile,
+        named: NamedSolution,
+        definition: Definition,
+        rows: list[tuple[str, WorkloadLine]],
+    ) -> SolutionCollector:
+        """Make the collector of one solution."""
+        collector: SolutionCollector = cls.from_parent(parent, name=named.slug)
+        collector.named, collector.definition, collector.rows = named, definition, rows
+        return collector
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield an item per workload. They share what pytest knows about the fixtures that they request."""
+        from pytest_fib.bridge.benchmark import wants_fixture
+
+        self.parent.fib.offered += len(self.rows)
+        function = judge_with_benchmark if wants_fixture(self.config) else judge
+        shared: dict[str, Any] = {}
+        about = describe(self.definition, self.named.loaded.solution)
+        for name, line in self.rows:
+            item: WorkloadItem = WorkloadItem.from_parent(self, name=name, callobj=function, **shared)
+            item.workload_line = line
+            mark = fib_mark(line.workload, about).mark
+            item.own_markers.append(mark)
+            item.keywords["fib"] = mark
+            if not shared and hasattr(item, "_fixtureinfo"):
+                shared["fixtureinfo"] = item._fixtureinfo
+            yield item
+
+
+class WorkloadItem(pytest.Function):
+    """One solution on one workload."""
+
+    parent: SolutionCollector
+    workload_line: WorkloadLine
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        """Point at the workload's line."""
+        return self.path, self.workload_line.lineno - 1, f"{self.parent.name}::{self.name}"
+
+    def judge(self, benchmark: Any = None) -> None:
+        """Ask the judge, keep what it found, and fail unless it passed."""
+        from pytest_fib.bridge.benchmark import add_samples
+        from pytest_fib.report.failure import failure_text, first_time
+        from pytest_fib.report.record import record_evaluation
+
+        workload, loaded = self.workload_line.workload, self.parent.named.loaded
+        evaluation = self._evaluation(workload)
+        record_evaluation(self, evaluation, workload, loaded)
+        if benchmark is not None:
+            add_samples(benchmark, evaluation)
+        self.add_report_section("call", "candidate", evaluation.output)
+        if not evaluation.passed:
+            shown_before = not first_time(
+                self.fib.session_dir, f"{evaluation.status.value} {loaded.solution.content_hash}"
+            )
+            text = failure_text(evaluation, command=self.command(), shown_before=shown_before)
+            pytest.fail(text, pytrace=False)
+
+    @property
+    def fib(self) -> FibSession:
+        """The run's session."""
+        return self.parent.parent.fib
+
+    def command(self) -> str:
+        """A command that reproduces this one item, quoted for a shell."""
+        named, here = self.parent.named, self.config.invocation_params.dir
+        # Alone on a command line, a solution needs no disambiguation: its id is its plain slug.
+        node = "::".join((shown_from(here, self.path), slug(named.loaded.solution.name), self.name))
+        settings = self.fib.settings
+        words = ["pytest", f"--fib-solution={shown_from(here, named.loaded.path)}", *settings.repeated, node]
+        return " ".join(quote(word) for word in words)
+
+    def _evaluation(self, workload: Workload) -> Evaluation:
+        collector = self.parent
+        root = collector.parent.traceset.root
+        try:
+            return self.fib.evaluate(collector.definition, workload, collector.named.loaded, root)
+        except NotJudgeable as reason:
+            if self.fib.settings.require_device and reason.__class__ is not NotJudgeable:
+                pytest.fail(str(reason), pytrace=False)
+            pytest.skip(str(reason))
+        except DataError as error:
+            pytest.fail(str(error), pytrace=False)
+
+
+def judge(request: pytest.FixtureRequest) -> None:
+    """Run a workload's item."""
+    request.node.judge()
+
+
+def judge_with_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> None:
+    """Run a workload's item with pytest-benchmark's fixture, so that its samples get a row there."""
+    request.node.judge(benchmark)
+
+
+class BadItem(pytest.Item):
+    """An item that fails with one sentence: a line or a solution that cannot be read."""
+
+    problem: str
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, name: str, problem: str) -> BadItem:
+        """Make an item that fails with ``problem``."""
+        item: BadItem = cls.from_parent(parent, name=name)
+        item.problem = problem
+        return item
+
+    def runtest(self) -> None:
+        """Fail."""
+        pytest.fail(self.problem, pytrace=False)
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        """Point at the file."""
+        return self.path, None, self.name
+
+
+class BadSolutionFile(pytest.File):
+    """A file or folder that the ini names as a solution and that cannot be one."""
+
+    problem: str
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, bad: BadSolution) -> BadSolutionFile:
+        """Make the collector of a bad solution."""
+        file: BadSolutionFile = cls.from_parent(parent, path=bad.path)
+        file.problem = bad.problem
+        return file
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the one item that fails."""
+        yield BadItem.of(self, "unusable", self.problem)
+
+
+def describe(definition: Definition, solution: Solution) -> dict[str, str]:
+    """What the marks of all workloads of one solution say."""
+    return {
+        "definition": definition.name,
+        "op_type": definition.op_type,
+        "solution": solution.name,
+        "author": solution.author,
+        "language": solution.spec.language,
+    }
+
+
+def fib_mark(workload: Workload, about: dict[str, str]) -> pytest.MarkDecorator:
+    """The mark of one workload: its axes, its uuid and what is said about the solution."""
+    return pytest.mark.fib(**{**workload.axes, **about, "uuid": workload.uuid})
+
+
+def read_lines(path: Path, definition: Definition) -> list[WorkloadLine | DataError]:
+    """The lines of a definition's workload file; raises DataError when the file cannot be read."""
+    return [_checked(line, definition) for line in read_workloads(path)]
+
+
+def item_names(lines: Iterable[WorkloadLine], definition: Definition) -> list[str]:
+    """Names of a file's items, ``<var axes>-<uuid>`` in ``[A-Za-z0-9_.-]``, each of them once."""
+    axes = [
+        (name, _NOT_IN_IDS.sub("_", name))
+        for name, axis in definition.axes.items()
+        if isinstance(axis, VarAxis)
+    ]
+    names = [_item_name(line.workload, axes) for line in lines]
+    used: Counter[str] = Counter()
+    taken = set(names)
+    unique = []
+    for name in names:
+        used[name] += 1
+        candidate = name
+        while used[name] > 1 and candidate in taken:
+            candidate = f"{name}-{used[name]}"
+            used[name] += candidate in taken
+        taken.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def _item_name(workload: Workload, axes: Iterable[tuple[str, str]]) -> str:
+    sizes = workload.axes
+    shape = "-".join([f"{shown}{sizes[name]}" for name, shown in axes if name in sizes])
+    uuid = workload.uuid
+    short = uuid[:8] if _HEX_UUID.fullmatch(uuid) else slug(uuid)[:UUID_LIMIT]
+    return f"{shape[:AXES_LIMIT]}-{short}" if shape else short
+
+
+def _checked(line: WorkloadLine | DataError, definition: Definition) -> WorkloadLine | DataError:
+    if isinstance(line, DataError) or line.definition == definition.name:
+        return line
+    return DataError(
+        f"{escape(str(line.path))}:{line.lineno}: the line is a workload of '{escape(line.definition, 120)}', "
+        f"but the file is that of '{escape(definition.name, 120)}'; move the line or correct the name"
+    )
+
+
+def _numbered(word: str, count: int) -> list[str]:
+    return [f"{word}-{number}" for number in range(1, count + 1)]
+
+
+def shown_from(here: Path, path: Path) -> str:
+    """``path`` as one would type it in the folder ``here``."""
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+def quote(word: str) -> str:
+    """Quote a word for a shell; control characters are spelled out in bash's ``$'…'``."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + escape(word.replace("\\", "\\\\").replace("'", "\\'"), 4096) + "'"

@@ -1,0 +1,244 @@
+"""What one run knows: its settings, what the user named and, from the first item on, the judge."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from pytest_fib.data.files import shown
+from pytest_fib.data.text import escape
+from pytest_fib.data.traceset import Traceset
+from pytest_fib.errors import NotJudgeable, SettingsError
+from pytest_fib.named import (
+    NamedSolution,
+    find_solutions,
+    find_tracesets,
+    knows_definition,
+    traceset_of,
+    tracesets_of_arguments,
+)
+from pytest_fib.options import Settings
+
+if TYPE_CHECKING:
+    from pytest_fib.data.definition import Definition
+    from pytest_fib.data.evaluation import Evaluation
+    from pytest_fib.data.solution import LoadedSolution
+    from pytest_fib.data.workload import Workload
+    from pytest_fib.judge.config import JudgeConfig
+
+
+class Judge(Protocol):
+    """What a run needs of ``pytest_fib.judge.session.JudgeSession``."""
+
+    def evaluate(
+        self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path
+    ) -> Evaluation:
+        """Judge one solution on one workload; raises NotJudgeable for a skip."""
+
+    def close(self) -> None:
+        """Stop every process and remove every file of the judge."""
+
+
+JUDGE_FACTORY = pytest.StashKey[Callable[["JudgeConfig"], Judge]]()
+"""In ``config.stash``: makes the judges of a run; a test puts a judge of its own here."""
+
+
+class Tally:
+    """How many workloads were reported, and how many of them were judged and not skipped."""
+
+    def __init__(self) -> None:
+        self.reported = 0
+        self.judged = 0
+
+    def count(self, report: pytest.TestReport) -> None:
+        """Take a phase of an item into account."""
+        if "fib" in report.keywords and (report.when == "call" or not report.passed):
+            self.reported += 1
+            self.judged += not report.skipped
+
+    def exit_status(self, status: int) -> int:
+        """A green status becomes "nothing collected" when every workload was skipped."""
+        nothing_judged = self.reported > 0 and self.judged == 0
+        return (
+            pytest.ExitCode.NO_TESTS_COLLECTED if status == pytest.ExitCode.OK and nothing_judged else status
+        )
+
+
+class FibSession:
+    """One run of pytest in which solutions are judged.
+
+    Raises
+    ------
+    SettingsError
+        A setting, or a solution or traceset named by a flag, cannot be used.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        _refuse_reruns(config)
+        self.config = config
+        self.settings = Settings.from_config(config)
+        self.explicit_paths = _explicit_paths(config)
+        self.tracesets = find_tracesets(self.settings, config.rootpath, os.environ)
+        self.tracesets += tuple(tracesets_of_arguments(self.explicit_paths, self.tracesets))
+        self.solutions, self.bad_solutions = find_solutions(self.settings, self.tracesets)
+        self.tally = Tally()
+        self.offered = 0  # workloads times solutions that were collected in this process
+        self._judges: dict[JudgeConfig, Judge] = {}
+
+    @cached_property
+    def by_definition(self) -> dict[str, tuple[NamedSolution, ...]]:
+        """The named solutions of each definition."""
+        grouped: dict[str, tuple[NamedSolution, ...]] = {}
+        for named in self.solutions:
+            name = named.loaded.solution.definition
+            grouped[name] = (*grouped.get(name, ()), named)
+        return grouped
+
+    @cached_property
+    def secret(self) -> bytes:
+        """32 bytes that every input is made from: the controller's own, or made from ``--fib-seed``."""
+        seed = self.settings.seed
+        if seed is not None:
+            return hashlib.blake2b(str(seed).encode(), digest_size=32, person=b"pytest-fib seed").digest()
+        given = self._workerinput.get("fib_secret")
+        return bytes.fromhex(given) if given else secrets.token_bytes(32)
+
+    @cached_property
+    def session_dir(self) -> Path:
+        """A private folder of this run, shared by its xdist workers."""
+        given = self._workerinput.get("fib_session_dir")
+        return Path(given or tempfile.mkdtemp(prefix="pytest-fib-"))
+
+    @property
+    def _workerinput(self) -> dict[str, str]:
+        return getattr(self.config, "workerinput", {})
+
+    def configure_worker(self, workerinput: dict[str, object]) -> None:
+        """Tell an xdist worker the secret and the folder of this run."""
+        workerinput["fib_secret"] = self.secret.hex()
+        workerinput["fib_session_dir"] = str(self.session_dir)
+
+    def workload_files(self) -> list[Path]:
+        """The workload files of the named solutions' definitions, in the order of the tracesets."""
+        files = (path for traceset in self.tracesets for path in traceset.workload_files())
+        return [path for path in files if path.stem in self.by_definition]
+
+    def traceset_of(self, path: Path) -> Traceset | None:
+        """The traceset whose workload file ``path`` is."""
+        return traceset_of(path, self.tracesets)
+
+    def definition(self, name: str, traceset: Traceset) -> Definition:
+        """The definition of that name in ``traceset``, else in another of the run; raises DataError."""
+        known = [other for other in (traceset, *self.tracesets) if knows_definition(other, name)]
+        return (known[0] if known else traceset).definition(name)
+
+    def judge_config(self, definition: str, op_type: str) -> JudgeConfig:
+        """How solutions of one definition are judged; raises NotJudgeable when the device is not there."""
+        from dataclasses import replace
+
+        from pytest_fib.bridge.benchmark import timing_disabled
+        from pytest_fib.judge.config import JudgeConfig
+
+        settings = self.settings
+        sampling = settings.sampling_for(definition, op_type)
+        if timing_disabled(self.config):
+            sampling = replace(sampling, timing=False)
+        return JudgeConfig(
+            secret=self.secret,
+            device=resolve_device(settings.device),
+            seed=settings.seed,
+            isolation=settings.isolation,
+            limits=settings.limits(),
+            tolerance=settings.tolerance_for(definition, op_type),
+            sampling=sampling,
+            session_dir=self.session_dir,
+            synthesize_missing=settings.synthesize_missing,
+        )
+
+    def evaluate(
+        self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path
+    ) -> Evaluation:
+        """Judge one solution on one workload; raises NotJudgeable or DataError."""
+        config = self.judge_config(definition.name, definition.op_type)
+        if config not in self._judges:
+            factory = self.config.stash.get(JUDGE_FACTORY, _judge_session)
+            self._judges[config] = factory(config)
+        return self._judges[config].evaluate(definition, workload, loaded, traceset_root)
+
+    def closing_lines(self, exitstatus: int) -> list[str]:
+        """One line that says why nothing was judged, where that is so."""
+        wanted = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED or self.settings.solutions_from_flag
+        listed = self.offered > 0 and self.config.option.collectonly
+        if self.tally.reported or listed or not wanted or exitstatus not in _QUIET_ENDS:
+            return []
+        return [f"fib: no workload was judged: {self._why_nothing()}"]
+
+    def _why_nothing(self) -> str:
+        names = ", ".join(escape(name, 120) for name in self.by_definition)
+        if not self.by_definition:
+            return "the ini option fib_solutions finds no usable solution"
+        if self.offered:
+            return f"all {self.offered} were deselected"
+        if not self.workload_files():
+            roots = ", ".join(shown(traceset.root) for traceset in self.tracesets)
+            return f"{roots} has no workload file for {names}; name another dataset with --fib-traceset=DIR"
+        if self.explicit_paths:
+            return f"the paths given hold none of {names}"
+        return f"the workload files of {names} are empty"
+
+    def close(self) -> None:
+        """Stop the judges and remove the run's folder."""
+        while self._judges:
+            self._judges.popitem()[1].close()
+        if "session_dir" in self.__dict__ and not self._workerinput:
+            shutil.rmtree(self.session_dir, ignore_errors=True)
+
+
+_QUIET_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def resolve_device(device: str) -> str:
+    """``cpu`` or ``cuda:N`` for what ``--fib-device`` says; raises NotJudgeable when it is not there."""
+    if device == "cpu":
+        return device
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        raise NotJudgeable(
+            f"there is no device {device} here ({count} CUDA devices found); choose another with --fib-device"
+        )
+    return f"cuda:{index}"
+
+
+def _judge_session(config: JudgeConfig) -> Judge:
+    from pytest_fib.judge.session import JudgeSession
+
+    return JudgeSession(config)
+
+
+def _explicit_paths(config: pytest.Config) -> tuple[Path, ...]:
+    """The paths that were given on the command line, without their ``::`` parts."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return ()
+    here = config.invocation_params.dir
+    return tuple(Path(os.path.abspath(here / arg.split("::")[0])) for arg in config.args)
+
+
+def _refuse_reruns(config: pytest.Config) -> None:
+    if config.getoption("reruns", None):
+        raise SettingsError(
+            "--reruns repeats failed items until they pass, which is no verdict; leave it out"
+        )
