@@ -12,15 +12,16 @@ from pytest_fib.report.document import has_passed, passed_speedups
 from pytest_fib.report.record import Measurement, Record
 from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
 
-COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst error")
+COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst abs / rel")
 
 ROW_LIMIT = 200
 """Rows that are shown without ``-v``."""
 
-_DROPPED_FIRST = ("worst error", "reference", "speedup")
+_DROPPED_FIRST = ("worst abs / rel", "reference", "speedup")
 _LEAST_LABEL = 10
 _GAP = "  "
 _REMARK_LIMIT = 10
+_LONGEST_STATUS = len("INCORRECT_NUMERICAL")
 
 _ASCII = str.maketrans({"µ": "u", "±": "+-", "–": "-", "…": "~", "·": "-"})
 
@@ -138,7 +139,7 @@ class _Layout:
         columns: tuple[str, ...] = COLUMNS
         for dropped in ("", *_DROPPED_FIRST):
             columns = tuple(column for column in columns if column != dropped)
-            natural = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
+            natural = [_natural_width(column, rows) for column in columns]
             excess = sum(natural) + len(_GAP) * len(columns) - width
             if natural[0] - excess >= min(natural[0], _LEAST_LABEL):
                 break
@@ -150,11 +151,23 @@ class _Layout:
         return self.line({column: column for column in self.columns})
 
     def line(self, cells: Mapping[str, str]) -> str:
-        """One row, indented; text to the left, numbers to the right."""
-        label, status, *numbers = zip(self.columns, self.widths, strict=True)
-        parts = [shorten(cells[label[0]], label[1]).ljust(label[1]), cells[status[0]].ljust(status[1])]
+        """One row, indented; text to the left, numbers to the right. Without a latency the status takes its room."""
+        label, status, latency, *numbers = zip(self.columns, self.widths, strict=True)
+        parts = [shorten(cells[label[0]], label[1]).ljust(label[1])]
+        if cells[latency[0]] == MISSING:
+            parts.append(cells[status[0]].ljust(status[1] + len(_GAP) + latency[1]))
+        else:
+            parts += [cells[status[0]].ljust(status[1]), cells[latency[0]].rjust(latency[1])]
         parts += [cells[column].rjust(width) for column, width in numbers]
         return _GAP + _GAP.join(parts).rstrip()
+
+
+def _natural_width(column: str, rows: Sequence[Mapping[str, str]]) -> int:
+    """The width that shows every cell; a status without a latency needs no more than both columns have."""
+    if column == "status":
+        rows = [row for row in rows if row["latency"] != MISSING]
+    width = max([len(column), *(len(row[column]) for row in rows)])
+    return max(width, _LONGEST_STATUS - len("PASSED") - len(_GAP)) if column == "latency" else width
 
 
 def _row(layout: _Layout, record: Record, measurement: Measurement) -> Line:
@@ -171,7 +184,7 @@ def _cells(record: Record, measurement: Measurement) -> dict[str, str]:
         ),
         "reference": format_latency(record["reference_latency_ms"]),
         "speedup": format_ratio(record["speedup"]),
-        "worst error": _worst_error(record),
+        "worst abs / rel": _worst_error(record),
     }
 
 
@@ -184,15 +197,16 @@ def workload_label(measurement: Measurement) -> str:
 def _worst_error(record: Record) -> str:
     if record["absolute_error"] is None and record["relative_error"] is None:
         return MISSING
-    return f"abs {format_error(record['absolute_error'])} rel {format_error(record['relative_error'])}"
+    return f"{format_error(record['absolute_error'])} / {format_error(record['relative_error'])}"
 
 
 def _heading(definition: str, solution: str, group: Sequence[Record], width: int) -> str:
     means = _means(group)
-    score = f"{sum(map(has_passed, group))}/{len(group)} passed" + (f", speedup {means}" if means else "")
     names = f"{escape(definition)} · {escape(solution)}"
-    if len(names) + len(score) + 2 <= width:
-        return f"{names}: {score}"
+    count = f": {sum(map(has_passed, group))}/{len(group)} passed"
+    for text in (names + count + (f", speedup {means}" if means else ""), names + count):
+        if len(text) <= width:
+            return text
     return shorten(names, width)
 
 
