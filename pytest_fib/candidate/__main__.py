@@ -6,6 +6,7 @@ argument; further arguments name the modules to import.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import socket
@@ -22,6 +23,7 @@ def main(argv: list[str]) -> int:
     """Import the modules named in ``argv[1:]`` and serve forks on the socket ``argv[0]`` until the judge is gone."""
     sock = socket.socket(fileno=int(argv[0]))
     become_zygote()
+    faulthandler.enable()
     for name in (*_PREIMPORTED, *argv[1:]):
         importlib.import_module(name)
     # A collection in a child would touch, and so copy, every page that it shares with this process.

@@ -6,8 +6,9 @@ right, and how long it took, is found out on the other side.
 
 from __future__ import annotations
 
-import gc
+import importlib
 import os
+import re
 import socket
 import traceback
 from collections.abc import Callable
@@ -17,11 +18,18 @@ from pytest_fib.border.arena import CALLS, DONE, FAILED, GO, READY, Plan
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
 from pytest_fib.build import BuildError, UnsupportedError, language_module
+from pytest_fib.build.sources import PACKAGE
 from pytest_fib.candidate.adapter import Kernel, OutputError, bind
 from pytest_fib.candidate.memory import Mapping, map_arena
 
 _MAX_TRACEBACK = 16 * 1024
-_HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_HARNESS = (
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+    "<frozen importlib",
+    importlib.__file__,
+)
+# Where the sources happen to lie means nothing to a reader of the traceback.
+_OWN_FOLDER = re.compile(rf'(?<=File ")[^"\n]*/{PACKAGE}/')
 
 
 class Worker:
@@ -83,39 +91,41 @@ class Worker:
         return _guard(attach, Failure.RUNTIME)
 
     def _run(self, message: Message, _fds: list[int]) -> Message | None:
-        """Run up to ``message.b`` calls; timed requests (``message.c``) wait for the judge's "go".
+        """Serve ``message.c`` timed requests of up to ``message.b`` calls, or, if that is 0, one untimed request.
 
-        How many calls are made is known at "go" only.
+        A timed request waits for the judge's "go", and how many calls it makes is known then and not before.
         """
         kernel, memory = self._kernel, self._memory
         if kernel is None or memory is None:
             return Message(Kind.FAILED, a=Failure.RUNTIME, text="a run was requested before load and attach")
-        sequence, most, timed = message.a, message.b, message.c
+        first, most, timed = message.a, message.b, message.c
         try:
             while len(self._calls) < most:
                 self._calls.append(kernel.arguments(memory, len(self._calls)))
+            if not timed:
+                kernel.run(self._calls[: memory.control[CALLS]])
+                return Message(Kind.DONE)
         except BaseException as error:
             return _failed(error, Failure.RUNTIME)
+        for sequence in range(first, first + timed):
+            failure = self._timed_request(kernel, memory, sequence)
+            if failure is not None:
+                return failure
+        return None
+
+    def _timed_request(self, kernel: Kernel, memory: Mapping, sequence: int) -> Message | None:
         calls, control, reply = self._calls, memory.control, memory.reply
-        failure: Message | None = None
-        if timed:
-            reply[READY] = sequence
-            while control[GO] != sequence:
-                pass
+        reply[READY] = sequence
+        while control[GO] != sequence:
+            pass
         try:
             kernel.run(calls[: control[CALLS]])
         except BaseException as error:
-            failure = _failed(error, Failure.RUNTIME)
-        if failure is None and timed:
-            reply[DONE] = sequence
-            return None
-        if failure is None:
-            return Message(Kind.DONE, a=sequence)
-        if timed:
             reply[FAILED] = sequence
             reply[DONE] = sequence
-        gc.collect()
-        return failure
+            return _failed(error, Failure.RUNTIME)
+        reply[DONE] = sequence
+        return None
 
 
 def _read_order(fd: int) -> Order:
@@ -153,8 +163,9 @@ def _traceback(error: BaseException) -> str:
     try:
         frames = traceback.TracebackException.from_exception(error, limit=-20)
         kept = [frame for frame in frames.stack if not frame.filename.startswith(_HARNESS)]
-        frames.stack = traceback.StackSummary.from_list(kept or list(frames.stack))
+        frames.stack = traceback.StackSummary.from_list(kept)
         text = "".join(frames.format())
     except BaseException:
         text = f"{type(error).__name__} (its traceback cannot be formatted)"
+    text = _OWN_FOLDER.sub("", text)
     return text if len(text) <= _MAX_TRACEBACK else "...\n" + text[-_MAX_TRACEBACK:]

@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ _F_SEAL_FUTURE_WRITE = 0x10
 _SIZE_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 _SAMPLES = 256
 _POISON_SCALE = 4.0
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
 def memory_file(nbytes: int, name: str) -> int:
@@ -81,9 +84,9 @@ class JudgeArena:
         self._poisons = _poisons(plan.outputs, random)
         self._guards = _guard_offsets(plan.outputs)
         self._payload = _payload_offsets(plan.outputs)
-        self._variant = np.zeros(plan.outputs.sets, dtype=np.int64)
-        self._positions = np.zeros(_SAMPLES, dtype=np.int64)
-        self._sampled = np.zeros(_SAMPLES, dtype=np.uint8)
+        self._variants = np.zeros((0, 0), dtype=np.int64)
+        self._positions = np.zeros((0, _SAMPLES), dtype=np.int64)
+        self._sampled = np.zeros((0, _SAMPLES), dtype=np.uint8)
 
     @property
     def fds(self) -> tuple[int, int, int, int]:
@@ -101,47 +104,48 @@ class JudgeArena:
         """Return views of the inputs in set ``index`` as the candidate sees them now."""
         return self._views[index]
 
-    def poison(self, index: int) -> None:
-        """Overwrite the outputs and guard zones of set ``index`` with plausible random values."""
-        variant = int(self._random.integers(len(self._poisons)))
-        self._variant[index] = variant
-        start = index * self.plan.outputs.stride
-        self._out[start : start + self.plan.outputs.stride] = self._poisons[variant]
-
-    def choose_positions(self, sets: int) -> None:
-        """Choose the secret byte positions of the next sample, anywhere in the outputs of the first ``sets`` sets."""
+    def prepare(self, requests: Sequence[int]) -> None:
+        """Draw the secrets of the next requests, of so many calls each: poisons and sampled positions."""
+        count = len(requests)
+        self._variants = self._random.integers(len(self._poisons), size=(count, max(requests)))
+        self._positions = np.zeros((count, _SAMPLES), dtype=np.int64)
+        self._sampled = np.zeros((count, _SAMPLES), dtype=np.uint8)
         if len(self._payload) == 0:
-            self._positions[:] = 0
             return
-        which = self._random.integers(len(self._payload), size=_SAMPLES)
-        start, length = self._payload[which, 0], self._payload[which, 1]
-        inside = (self._random.random(_SAMPLES) * length).astype(np.int64)
-        shift = self._random.integers(sets, size=_SAMPLES) * self.plan.outputs.stride
-        np.add(start + inside, shift, out=self._positions)
+        draw = self._random.random((3, count, _SAMPLES))
+        which = (draw[0] * len(self._payload)).astype(np.int64)
+        inside = (draw[1] * self._payload[which, 1]).astype(np.int64)
+        sets = (draw[2] * np.asarray(requests)[:, None]).astype(np.int64)
+        np.add(self._payload[which, 0] + inside, sets * self.plan.outputs.stride, out=self._positions)
 
-    def sample(self) -> None:
-        """Read the chosen positions; this is the only reading of outputs inside a timed interval."""
-        np.take(self._out, self._positions, out=self._sampled, mode="clip")
+    def poison(self, request: int, index: int) -> None:
+        """Overwrite the outputs and guard zones of set ``index`` with the plausible values of ``request``."""
+        start = index * self.plan.outputs.stride
+        self._out[start : start + self.plan.outputs.stride] = self._poisons[self._variants[request, index]]
 
-    def take(self, sets: int) -> npt.NDArray[np.uint8]:
-        """Return the bytes of the first ``sets`` sets of outputs as a ``[sets, stride]`` uint8 array of our own."""
+    def sample(self, request: int) -> None:
+        """Read the secret positions of ``request``: the only reading of outputs inside a timed interval."""
+        np.take(self._out, self._positions[request], out=self._sampled[request], mode="clip")
+
+    def take(self, sets: int) -> Bytes:
+        """Return the bytes of the first ``sets`` sets of outputs as a ``[sets, stride]`` array of our own."""
         stride = self.plan.outputs.stride
-        taken: npt.NDArray[np.uint8] = self._out[: sets * stride].reshape(sets, stride).copy()
+        taken: Bytes = self._out[: sets * stride].reshape(sets, stride).copy()
         return taken
 
-    def sample_agrees(self, taken: npt.NDArray[np.uint8]) -> bool:
+    def sample_agrees(self, request: int, taken: Bytes) -> bool:
         """Whether the bytes taken are those that were there when the clock was read."""
-        return bool(np.array_equal(taken.reshape(-1)[self._positions], self._sampled))
+        return bool((taken.reshape(-1)[self._positions[request]] == self._sampled[request]).all())
 
-    def guards_intact(self, taken: npt.NDArray[np.uint8]) -> bool:
+    def guards_intact(self, request: int, taken: Bytes) -> bool:
         """Whether nothing was written around the outputs."""
-        expected = self._poisons[self._variant[: len(taken)]][:, self._guards]
-        return bool(np.array_equal(taken[:, self._guards], expected))
+        expected = self._poisons[self._variants[request, : len(taken), None], self._guards]
+        return bool((taken[:, self._guards] == expected).all())
 
-    def untouched(self, taken: npt.NDArray[np.uint8], index: int, slot: Slot) -> int:
+    def untouched(self, request: int, index: int, taken: Bytes, slot: Slot) -> int:
         """Return how many elements of ``slot`` in set ``index`` still hold the poison, bit for bit."""
         span = slice(slot.offset, slot.offset + slot.nbytes)
-        same = taken[index, span] == self._poisons[self._variant[index], span]
+        same = taken[index, span] == self._poisons[self._variants[request, index], span]
         if slot.numel == 0:
             return 0
         return int(same.reshape(slot.numel, -1).all(axis=1).sum())
@@ -152,7 +156,7 @@ class JudgeArena:
             file.close()
 
 
-def tensors_of(taken: npt.NDArray[np.uint8], region: Region) -> dict[str, torch.Tensor]:
+def tensors_of(taken: Bytes, region: Region) -> dict[str, torch.Tensor]:
     """Return the outputs in ``taken`` (``[calls, stride]`` bytes) as one tensor ``[calls, *shape]`` per output."""
     calls = len(taken)
     rows = torch.from_numpy(taken)
@@ -187,23 +191,21 @@ def _views(memory: mmap.mmap, region: Region, index: int) -> dict[str, torch.Ten
     return views
 
 
-def _poisons(region: Region, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _poisons(region: Region, random: np.random.Generator) -> Bytes:
     """Return a few ``[variants, stride]`` byte patterns: values that a kernel might have computed, never NaN.
 
     Zeros or NaN would tell a candidate that nothing has been written yet; they would also make a kernel that
     accumulates into its output look right.
     """
     variants = max(1, min(8, (32 << 20) // region.stride))
-    pattern = (
-        np.frombuffer(random.bytes(variants * region.stride), dtype=np.uint8).reshape(variants, -1).copy()
-    )
+    pattern: Bytes = random.integers(0, 256, (variants, region.stride), dtype=np.uint8)
     for slot in region.slots:
         for row in pattern if slot.numel else ():
             row[slot.offset : slot.offset + slot.nbytes] = _plausible(slot, random)
     return pattern
 
 
-def _plausible(slot: Slot, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _plausible(slot: Slot, random: np.random.Generator) -> Bytes:
     kind: torch.dtype = getattr(torch, slot.dtype)
     if kind.is_floating_point:
         # A float32 block is repeated for large outputs: poison has to differ from call to call and from the truth.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from pytest_fib.inputs import InputPlan
-from pytest_fib.judge.arena import JudgeArena, tensors_of
+from pytest_fib.judge.arena import Bytes, JudgeArena, tensors_of
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.failures import CandidateError, CandidateTimeout, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
@@ -139,23 +140,25 @@ class Bench:
 
     def _requests(
         self, candidate: Candidate, requests: list[int], most: int, drawn: list[dict[str, torch.Tensor]]
-    ) -> tuple[list[int], list[npt.NDArray[np.uint8]]]:
+    ) -> tuple[list[int], list[Bytes]]:
         arena = self.arena
+        arena.prepare(requests)
+        if self.cores is not None:
+            candidate.arm(len(requests), most)
         elapsed, taken = [], []
         contents = iter(drawn)
-        for calls in requests:
+        for request, calls in enumerate(requests):
             filled = list(islice(contents, calls))
             for index, content in enumerate(filled):
                 arena.fill(index, content)
-                arena.poison(index)
-            arena.choose_positions(calls)
-            elapsed.append(self._one(candidate, calls, most))
+                arena.poison(request, index)
+            elapsed.append(self._one(candidate, request, calls, most))
             outputs = arena.take(calls)
-            self._check_integrity(outputs, filled)
+            self._check_integrity(request, outputs, filled)
             taken.append(outputs)
         return elapsed, taken
 
-    def _one(self, candidate: Candidate, calls: int, most: int) -> int:
+    def _one(self, candidate: Candidate, request: int, calls: int, most: int) -> int:
         remaining = self.timeout_s - self.tally.call_ns / 1e9
         if remaining <= 0:
             candidate.kill()
@@ -166,15 +169,15 @@ class Bench:
         try:
             if self.cores is None:
                 return candidate.run(calls, most, remaining)
-            return candidate.run_timed(calls, most, remaining, self.arena.sample)
+            return candidate.run_timed(calls, remaining, partial(self.arena.sample, request))
         finally:
             self.tally.call_ns += time.perf_counter_ns() - start
 
-    def _check_integrity(self, outputs: npt.NDArray[np.uint8], filled: list[dict[str, torch.Tensor]]) -> None:
+    def _check_integrity(self, request: int, outputs: Bytes, filled: list[dict[str, torch.Tensor]]) -> None:
         arena = self.arena
-        if self.cores is not None and not arena.sample_agrees(outputs):
+        if self.cores is not None and not arena.sample_agrees(request, outputs):
             raise IntegrityViolation("outputs changed after the candidate said that it was done")
-        if not arena.guards_intact(outputs):
+        if not arena.guards_intact(request, outputs):
             raise IntegrityViolation("the candidate wrote outside its outputs")
         if not arena.plan.writable_inputs:
             return
@@ -185,7 +188,7 @@ class Bench:
 
     def _verify(
         self,
-        taken: npt.NDArray[np.uint8],
+        taken: Bytes,
         drawn: list[dict[str, torch.Tensor]],
         chosen: npt.NDArray[np.bool_],
         first: int,

@@ -64,15 +64,18 @@ class Candidate:
     def run(self, calls: int, most: int, timeout_s: float) -> int:
         """Make ``calls`` calls without a clock worth reading; return nanoseconds from request to answer."""
         arena = self._attached()
-        self._sequence += 1
         arena.control[CALLS] = calls
         start = time.perf_counter_ns()
-        self._send(Message(Kind.RUN, a=self._sequence, b=most), "running")
+        self._send(Message(Kind.RUN, b=most), "running")
         self._expect(time.monotonic() + timeout_s, timeout_s, "running")
         return time.perf_counter_ns() - start
 
-    def run_timed(self, calls: int, most: int, timeout_s: float, sample: Callable[[], object]) -> int:
-        """Make ``calls`` calls and return the nanoseconds from "go" to the end of ``sample()``.
+    def arm(self, requests: int, most: int) -> None:
+        """Wake the candidate for ``requests`` timed requests of up to ``most`` calls each."""
+        self._send(Message(Kind.RUN, a=self._sequence + 1, b=most, c=requests), "running")
+
+    def run_timed(self, calls: int, timeout_s: float, sample: Callable[[], object]) -> int:
+        """Serve one armed request: return the nanoseconds from "go" to the end of ``sample()``.
 
         The candidate learns the number of calls with "go". ``sample`` reads secret positions of the outputs before
         the clock is read, so that work which is not finished at "done" is work that was not done.
@@ -81,9 +84,8 @@ class Candidate:
         self._sequence += 1
         sequence, control, reply = self._sequence, arena.control, arena.reply
         deadline = time.monotonic() + timeout_s
-        control[CALLS] = calls
-        self._send(Message(Kind.RUN, a=sequence, b=most, c=1), "running")
         self._spin(READY, sequence, deadline, timeout_s)
+        control[CALLS] = calls
         start = time.perf_counter_ns()
         control[GO] = sequence
         self._spin(DONE, sequence, deadline, timeout_s)

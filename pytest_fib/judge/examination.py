@@ -6,7 +6,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_fib.border.arena import Plan, Region
+from pytest_fib.border.order import Order
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.evaluation import Evaluation, Timing
 from pytest_fib.data.solution import LoadedSolution
@@ -98,7 +99,7 @@ class Examination:
             traceset_root=self._root,
             secret=self._config.secret,
             synthesize_missing=self._config.synthesize_missing,
-            device="cpu",
+            pool=self._session.pool,
         )
         if inputs.synthesized:
             self._notes.remark(
@@ -219,30 +220,34 @@ class Examination:
         session, loaded = self._session, self._loaded
         keep = self._config.isolation == "solution"
         candidate = session.kept(loaded, trial) if keep else None
-        fresh = candidate is None
-        if candidate is None:
-            candidate = session.start(loaded)
-        try:
-            with session.private_folder() as own:
-                if fresh:
-                    folder = session.private_folder_until_close() if keep else own
+        with ExitStack() as stack:
+            if candidate is None:
+                own = (
+                    session.private_folder_until_close()
+                    if keep
+                    else stack.enter_context(session.private_folder())
+                )
+                candidate = session.start(loaded)
+            else:
+                own = ""
+            try:
+                if own:
                     with session.artifacts.failure_remembered(loaded.solution):
-                        remark = candidate.load(self._order(folder), self._config.limits.build_timeout_s)
+                        remark = candidate.load(self._order(own), self._config.limits.build_timeout_s)
                     self._notes.remark(escape(remark))
                 candidate.attach(arena)
                 yield candidate
-        except BaseException:
-            keep = False
-            raise
-        finally:
-            if keep:
-                session.keep(loaded, trial, candidate)
-                self._notes.output = candidate.output.text()
-            else:
-                candidate.kill()
+            except BaseException:
+                keep = False
+                raise
+            finally:
+                if keep:
+                    session.keep(loaded, trial, candidate)
+                else:
+                    candidate.kill()
                 self._notes.output = candidate.output.text() or self._notes.output
 
-    def _order(self, folder: str):  # type: ignore[no-untyped-def]
+    def _order(self, folder: str) -> Order:
         return order_for(
             self._definition,
             self._loaded.solution,

@@ -15,6 +15,7 @@ from pytest_fib.data.definition import Definition
 from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
+from pytest_fib.inputs.pool import Pool
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
@@ -41,6 +42,7 @@ class JudgeSession:
         self.cores = Cores.mine()
         self.zygotes = Zygotes()
         self.handover = Handover()
+        self.pool = Pool(config.secret)
         self.lock = MachineLock()
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder

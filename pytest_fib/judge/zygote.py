@@ -46,8 +46,6 @@ class ZygoteKind:
             "PATH": search,
             "HOME": "/nonexistent",
             "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
@@ -67,7 +65,17 @@ class Zygote:
         self._sock = ours
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOOT, _import_path(), str(theirs.fileno()), *kind.modules],
+                [
+                    sys.executable,
+                    "-I",
+                    "-u",
+                    "-B",
+                    "-c",
+                    _BOOT,
+                    _import_path(),
+                    str(theirs.fileno()),
+                    *kind.modules,
+                ],
                 env=kind.environment(),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
