@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_fib.data.definition import Definition, VarAxis
+from pytest_fib.data.files import shown
 from pytest_fib.data.readers import read_workloads
 from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape, slug
@@ -75,6 +77,14 @@ def set_arguments(fib: FibSession) -> None:
         config.args += [str(path) for path in wanted if not any(path.is_relative_to(g) for g in given)]
 
 
+class Row(NamedTuple):
+    """What collection keeps of a workload's line; the workload itself is read again when it runs."""
+
+    name: str
+    lineno: int
+    facts: dict[str, Any]
+
+
 class WorkloadFile(pytest.Module):
     """One workload file: a collector for each solution of its definition, and an item for each bad line.
 
@@ -94,20 +104,38 @@ class WorkloadFile(pytest.Module):
         file.fib, file.traceset = fib, traceset
         return file
 
+    @cached_property
+    def definition(self) -> Definition:
+        """The definition that the file is named after; raises DataError."""
+        return self.fib.definition(self.path.stem, self.traceset)
+
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """Yield a collector per solution, then an item per line that cannot be read."""
         try:
-            definition = self.fib.definition(self.path.stem, self.traceset)
-            lines = read_lines(self.path, definition)
+            rows, problems = read_rows(self.path, self.definition)
         except DataError as error:
             raise self.CollectError(str(error)) from None
-        workloads = [line for line in lines if isinstance(line, WorkloadLine)]
-        rows = list(zip(item_names(workloads, definition), workloads, strict=True))
-        for named in self.fib.by_definition[definition.name]:
-            yield SolutionCollector.of(self, named, definition, rows)
-        problems = [str(line) for line in lines if isinstance(line, DataError)]
-        for name, problem in zip(_numbered("bad-line", len(problems)), problems, strict=True):
-            yield BadItem.of(self, name, problem)
+        for named in self.fib.by_definition[self.definition.name]:
+            yield SolutionCollector.of(self, named, rows)
+        for number, problem in enumerate(problems, 1):
+            yield BadItem.of(self, f"bad-line-{number}", problem)
+
+    def workload(self, row: Row) -> Workload:
+        """The workload of a row; raises DataError when the file has changed since it was collected."""
+        line = self._lines.get(row.lineno)
+        if line is None or line.workload.uuid != row.facts["uuid"]:
+            raise DataError(
+                f"{shown(self.path)}:{row.lineno} changed after it was collected; run pytest again"
+            )
+        return line.workload
+
+    @cached_property
+    def _lines(self) -> dict[int, WorkloadLine]:
+        return {
+            line.lineno: line
+            for line in read_lines(self.path, self.definition)
+            if isinstance(line, WorkloadLine)
+        }
 
 
 class SolutionCollector(pytest.Collector):
@@ -115,20 +143,13 @@ class SolutionCollector(pytest.Collector):
 
     parent: WorkloadFile
     named: NamedSolution
-    definition: Definition
-    rows: list[tuple[str, WorkloadLine]]
+    rows: list[Row]
 
     @classmethod
-    def of(
-        cls,
-        parent: WorkloadFile,
-        named: NamedSolution,
-        definition: Definition,
-        rows: list[tuple[str, WorkloadLine]],
-    ) -> SolutionCollector:
+    def of(cls, parent: WorkloadFile, named: NamedSolution, rows: list[Row]) -> SolutionCollector:
         """Make the collector of one solution."""
         collector: SolutionCollector = cls.from_parent(parent, name=named.slug)
-        collector.named, collector.definition, collector.rows = named, definition, rows
+        collector.named, collector.rows = named, rows
         return collector
 
     def collect(self) -> Iterator[pytest.Item]:
@@ -137,12 +158,13 @@ class SolutionCollector(pytest.Collector):
 
         self.parent.fib.offered += len(self.rows)
         function = judge_with_benchmark if wants_fixture(self.config) else judge
+        about = describe(self.parent.definition, self.named.loaded.solution)
+        mark_with = pytest.mark.fib.with_args
         shared: dict[str, Any] = {}
-        about = describe(self.definition, self.named.loaded.solution)
-        for name, line in self.rows:
-            item: WorkloadItem = WorkloadItem.from_parent(self, name=name, callobj=function, **shared)
-            item.workload_line = line
-            mark = fib_mark(line.workload, about).mark
+        for row in self.rows:
+            item: WorkloadItem = WorkloadItem.from_parent(self, name=row.name, callobj=function, **shared)
+            item.row = row
+            mark = mark_with(**{**row.facts, **about}).mark
             item.own_markers.append(mark)
             item.keywords["fib"] = mark
             if not shared and hasattr(item, "_fixtureinfo"):
@@ -154,11 +176,11 @@ class WorkloadItem(pytest.Function):
     """One solution on one workload."""
 
     parent: SolutionCollector
-    workload_line: WorkloadLine
+    row: Row
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """Point at the workload's line."""
-        return self.path, self.workload_line.lineno - 1, f"{self.parent.name}::{self.name}"
+        return self.path, self.row.lineno - 1, f"{self.parent.name}::{self.name}"
 
     def judge(self, benchmark: Any = None) -> None:
         """Ask the judge, keep what it found, and fail unless it passed."""
@@ -166,8 +188,8 @@ class WorkloadItem(pytest.Function):
         from pytest_fib.report.failure import failure_text, first_time
         from pytest_fib.report.record import record_evaluation
 
-        workload, loaded = self.workload_line.workload, self.parent.named.loaded
-        evaluation = self._evaluation(workload)
+        loaded = self.parent.named.loaded
+        workload, evaluation = self._judged()
         record_evaluation(self, evaluation, workload, loaded)
         if benchmark is not None:
             add_samples(benchmark, evaluation)
@@ -193,14 +215,14 @@ class WorkloadItem(pytest.Function):
         words = ["pytest", f"--fib-solution={shown_from(here, named.loaded.path)}", *settings.repeated, node]
         return " ".join(quote(word) for word in words)
 
-    def _evaluation(self, workload: Workload) -> Evaluation:
-        collector = self.parent
-        root = collector.parent.traceset.root
+    def _judged(self) -> tuple[Workload, Evaluation]:
+        file = self.parent.parent
         try:
-            return self.fib.evaluate(collector.definition, workload, collector.named.loaded, root)
+            workload = file.workload(self.row)
+            return workload, self.fib.evaluate(
+                file.definition, workload, self.parent.named.loaded, file.traceset.root
+            )
         except NotJudgeable as reason:
-            if self.fib.settings.require_device and reason.__class__ is not NotJudgeable:
-                pytest.fail(str(reason), pytrace=False)
             pytest.skip(str(reason))
         except DataError as error:
             pytest.fail(str(error), pytrace=False)
@@ -270,31 +292,44 @@ def fib_mark(workload: Workload, about: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.fib(**{**workload.axes, **about, "uuid": workload.uuid})
 
 
-def read_lines(path: Path, definition: Definition) -> list[WorkloadLine | DataError]:
-    """The lines of a definition's workload file; raises DataError when the file cannot be read."""
-    return [_checked(line, definition) for line in read_workloads(path)]
+def read_lines(path: Path, definition: Definition) -> Iterator[WorkloadLine | DataError]:
+    """The lines of a definition's workload file, one by one; raises DataError when it cannot be read."""
+    return (_checked(line, definition) for line in read_workloads(path))
+
+
+def read_rows(path: Path, definition: Definition) -> tuple[list[Row], list[str]]:
+    """The rows of a definition's workload file and what is wrong with its bad lines; raises DataError."""
+    rows, problems = [], []
+    name_of = _namer(definition)
+    for line in read_lines(path, definition):
+        if isinstance(line, DataError):
+            problems.append(str(line))
+        else:
+            workload = line.workload
+            rows.append(Row(name_of(workload), line.lineno, {**workload.axes, "uuid": workload.uuid}))
+    return rows, problems
 
 
 def item_names(lines: Iterable[WorkloadLine], definition: Definition) -> list[str]:
     """Names of a file's items, ``<var axes>-<uuid>`` in ``[A-Za-z0-9_.-]``, each of them once."""
-    axes = [
-        (name, _NOT_IN_IDS.sub("_", name))
-        for name, axis in definition.axes.items()
-        if isinstance(axis, VarAxis)
-    ]
-    names = [_item_name(line.workload, axes) for line in lines]
-    used: Counter[str] = Counter()
-    taken = set(names)
-    unique = []
-    for name in names:
-        used[name] += 1
-        candidate = name
-        while used[name] > 1 and candidate in taken:
-            candidate = f"{name}-{used[name]}"
-            used[name] += candidate in taken
-        taken.add(candidate)
-        unique.append(candidate)
-    return unique
+    name_of = _namer(definition)
+    return [name_of(line.workload) for line in lines]
+
+
+def _namer(definition: Definition) -> Callable[[Workload], str]:
+    variable = [name for name, axis in definition.axes.items() if isinstance(axis, VarAxis)]
+    axes = [(name, _NOT_IN_IDS.sub("_", name)) for name in variable]
+    used: set[str] = set()
+
+    def name_of(workload: Workload) -> str:
+        name = _item_name(workload, axes)
+        if name in used:
+            numbered = (f"{name}-{number}" for number in itertools.count(2))
+            name = next(candidate for candidate in numbered if candidate not in used)
+        used.add(name)
+        return name
+
+    return name_of
 
 
 def _item_name(workload: Workload, axes: Iterable[tuple[str, str]]) -> str:
@@ -309,13 +344,9 @@ def _checked(line: WorkloadLine | DataError, definition: Definition) -> Workload
     if isinstance(line, DataError) or line.definition == definition.name:
         return line
     return DataError(
-        f"{escape(str(line.path))}:{line.lineno}: the line is a workload of '{escape(line.definition, 120)}', "
+        f"{shown(line.path)}:{line.lineno}: the line is a workload of '{escape(line.definition, 120)}', "
         f"but the file is that of '{escape(definition.name, 120)}'; move the line or correct the name"
     )
-
-
-def _numbered(word: str, count: int) -> list[str]:
-    return [f"{word}-{number}" for number in range(1, count + 1)]
 
 
 def shown_from(here: Path, path: Path) -> str:
