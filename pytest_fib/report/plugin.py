@@ -61,7 +61,7 @@ class ReportPlugin:
             _check_report(self._settings.report)
         config.pluginmanager.register(RunReporter(config, self._settings, self._timer), REPORTER_NAME)
         if wants_progress(sys.stdout, config.getoption("verbose")):
-            line = ProgressLine(sys.stdout, config.get_terminal_writer())
+            line = ProgressLine(sys.stdout, config.get_terminal_writer)
             config.pluginmanager.register(line, PROGRESS_NAME)
 
 

@@ -48,7 +48,9 @@ def progress_text(nodeid: str, number: int, total: int, seconds: float) -> str:
 class ProgressLine:
     """Shows the item that runs behind pytest's own output and wipes it before pytest writes again."""
 
-    def __init__(self, stream: TextIO, screen: Screen, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO, screen: Callable[[], Screen], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = stream
         self._screen = screen
         self._clock = clock
@@ -70,7 +72,8 @@ class ProgressLine:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Show the item, after pytest has written the file's name."""
         self._wipe()
-        room = self._screen.fullwidth - self._screen.width_of_current_line - 2
+        screen = self._screen()
+        room = screen.fullwidth - screen.width_of_current_line - 2
         if room < _LEAST_WIDTH:
             return
         text = progress_text(nodeid, self._finished + 1, self._total, self._clock() - self._began)

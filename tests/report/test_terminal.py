@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_fib.report.record import make_skip
+from pytest_fib.report.terminal import (
+    for_encoding,
+    remark_lines,
+    seed_line,
+    shorten,
+    summary_line,
+    table_lines,
+)
+
+
+def texts(records: list, width: int = 120, **options: int | None) -> list[str]:
+    return [line.text for line in table_lines(records, width=width, **options)]
+
+
+def test_a_wide_table(synthetic: ModuleType) -> None:
+    records = [
+        synthetic.record(),
+        synthetic.record("INCORRECT_NUMERICAL", max_absolute_error=float("inf"), max_relative_error=0.5),
+    ]
+    assert texts(records) == [
+        "  workload              status         latency  reference  speedup    worst abs / rel",
+        "rmsnorm_h128 · triton_v1: 1/2 passed, speedup arithmetic mean 4.00x, geometric mean 4.00x",
+        "  batch_size7-33bf737d  PASSED  12.5 ± 0.50 µs    50.0 µs    4.00x  1.0e-03 / 2.0e-03",
+        "  batch_size7-33bf737d  INCORRECT_NUMERICAL             –        –      inf / 5.0e-01",
+    ]
+
+
+def test_eighty_columns_show_every_column(synthetic: ModuleType) -> None:
+    lines = texts([synthetic.record(), synthetic.record("TIMEOUT")], width=79)
+    assert "worst abs / rel" in lines[0]
+    assert "batch_s…bf737d" in lines[2]
+
+
+def test_a_narrow_terminal_keeps_workload_status_and_latency(synthetic: ModuleType) -> None:
+    lines = texts([synthetic.record()], width=40)
+    assert lines[0].split() == ["workload", "status", "latency"]
+    assert "PASSED" in lines[2]
+    assert "12.5 ± 0.50 µs" in lines[2]
+
+
+@given(
+    st.lists(st.sampled_from(["PASSED", "INCORRECT_NUMERICAL", "TIMEOUT"]), min_size=1, max_size=6),
+    st.integers(36, 200),
+    st.text(st.characters(codec=None), max_size=60),
+)
+def test_every_line_fits_and_is_harmless(
+    synthetic: ModuleType, statuses: list[str], width: int, name: str
+) -> None:
+    records = [
+        synthetic.record(status, nodeid=f"f.jsonl::{name}", definition=name or "d", solution=name or "s")
+        for status in statuses
+    ]
+    lines = texts(records, width=width)
+    assert all(line.isprintable() for line in lines)
+    assert all(len(line) <= width for line in lines)
+    assert sum(status in line for line in lines for status in set(statuses)) >= len(statuses)
+
+
+def test_groups_are_definition_and_solution(synthetic: ModuleType) -> None:
+    records = [synthetic.record(), synthetic.record(solution="v2", solution_hash="cd"), synthetic.record()]
+    headings = [line for line in texts(records) if "·" in line]
+    assert [heading.partition(",")[0] for heading in headings] == [
+        "rmsnorm_h128 · triton_v1: 2/2 passed",
+        "rmsnorm_h128 · v2: 1/1 passed",
+    ]
+
+
+def test_a_long_table_is_cut_and_says_so(synthetic: ModuleType) -> None:
+    records = [synthetic.record(definition=f"d{i % 3}") for i in range(9)]
+    lines = texts(records, row_limit=4)
+    assert lines[-1] == "… 5 more rows (-v shows all)"
+    assert sum("PASSED" in line for line in lines) == 4
+    assert sum("PASSED" in line for line in texts(records, row_limit=None)) == 9
+
+
+def test_no_table_without_a_judged_workload(synthetic: ModuleType) -> None:
+    assert texts([make_skip({}, "f.jsonl::w", "no device")]) == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "skips", "expected"),
+    [
+        (
+            ["PASSED"],
+            0,
+            "fib: 1 passed; speedup over the reference: arithmetic mean 4.00x, geometric mean 4.00x",
+        ),
+        (["TIMEOUT", "TIMEOUT"], 1, "fib: 0 passed, 2 failed, 1 skipped"),
+        ([], 2, "fib: 0 passed, 2 skipped"),
+    ],
+)
+def test_summary(synthetic: ModuleType, statuses: list[str], skips: int, expected: str) -> None:
+    records = [synthetic.record(status) for status in statuses]
+    records += [make_skip({}, "f.jsonl::w", "no device")] * skips
+    assert summary_line(records).text == expected
+
+
+def test_summary_of_a_run_without_timing_has_no_mean(synthetic: ModuleType) -> None:
+    assert summary_line([synthetic.record(timing=None)]).text == "fib: 1 passed"
+
+
+def test_a_remark_is_said_once(synthetic: ModuleType) -> None:
+    records = [
+        synthetic.record(remarks=("returns values",)),
+        synthetic.record(remarks=("returns values", "\x1bx")),
+    ]
+    assert [line.text for line in remark_lines(records)] == [
+        "remark on 2 workloads: returns values",
+        "remark on 1 workload: \\x1bx",
+    ]
+
+
+def test_the_seed_is_said_only_where_there_is_one(synthetic: ModuleType) -> None:
+    assert seed_line([synthetic.record()]) is None
+    line = seed_line([synthetic.record(seed=7, predictable_inputs=True)])
+    assert line is not None
+    assert line.text == "inputs are predictable: seed 7"
+
+
+@given(st.text(), st.integers(0, 50))
+def test_shorten_keeps_both_ends(text: str, width: int) -> None:
+    short = shorten(text, width)
+    assert len(short) <= width
+    if len(text) <= width:
+        assert short == text
+    elif width >= 3:
+        head, _, tail = short.partition("…") if "…" not in text else (short[:1], "", short[-1:])
+        assert text.startswith(head)
+        assert text.endswith(tail)
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    assert for_encoding("12 ± 3 µs – … ·", "ascii") == "12 +- 3 us - ~ -"
+    assert for_encoding("12 ± 3 µs", "utf-8") == "12 ± 3 µs"
+    assert for_encoding("12 ± 3 µs", None) == "12 +- 3 us"
