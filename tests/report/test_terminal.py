@@ -50,7 +50,7 @@ def test_a_narrow_terminal_keeps_workload_status_and_latency(synthetic: ModuleTy
 @given(
     st.lists(st.sampled_from(["PASSED", "INCORRECT_NUMERICAL", "TIMEOUT"]), min_size=1, max_size=6),
     st.integers(36, 200),
-    st.text(st.characters(codec=None), max_size=60),
+    st.text(max_size=60),
 )
 def test_every_line_fits_and_is_harmless(
     synthetic: ModuleType, statuses: list[str], width: int, name: str
