@@ -48,8 +48,9 @@ class CapturedFiles:
         """
         place = f"'{escape(item.tensor_key, 60)}' in '{escape(item.path)}'"
         try:
-            file = self._open.setdefault(path, None) or safe_open(path, framework="pt")
-            self._open[path] = file
+            if path not in self._open:
+                self._open[path] = safe_open(str(path), framework="pt")
+            file = self._open[path]
             if item.tensor_key not in file.keys():  # noqa: SIM118 - the handle is no mapping
                 raise DataError(
                     f"there is no tensor {place} for input '{escape(name, 60)}'; correct tensor_key"

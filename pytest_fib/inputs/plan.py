@@ -288,7 +288,7 @@ class _Planner:
             )
         dtype = self._definition.inputs[name].dtype
         value = scalars.converted(name, dtype, item.value, self._workload.uuid)
-        return Constant(lambda: torch.tensor(value).to(layout.dtype))
+        return Constant(lambda: torch.tensor(value, dtype=layout.dtype))
 
     def _drawn(self, name: str, recipe: Recipe) -> Source:
         dtype = self._definition.inputs[name].dtype

@@ -109,7 +109,7 @@ class Drawn(Source):
         elif isinstance(recipe, Normal):
             tensor.mul_(recipe.scale)
         elif isinstance(recipe, Probabilities):
-            torch.softmax(tensor.mul_(recipe.sharpness), dim=-1, out=tensor)
+            tensor.copy_(torch.softmax(tensor * recipe.sharpness, dim=-1))
         return _copied(tensor.to(self._layout.dtype), out)
 
     def _structured(self, recipe: Structured, drawing: Drawing) -> torch.Tensor:

@@ -16,18 +16,21 @@ from pytest_fib.inputs.structured import rules
 
 Lookup = Callable[[str], Array]
 
-_NEEDED = {"q", "k_cache", "kv_indptr", "kv_indices"}
+_RANKS = {"q": 3, "k_cache": 4, "kv_indptr": 1, "kv_indices": 1}
+_OPTIONAL_RANKS = {"qo_indptr": 1, "kv_last_page_len": 1}
 
 
 def recipes(problem: Problem) -> dict[str, Recipe]:
     """Return recipes for the offsets, page numbers and last page lengths that the definition has."""
-    if not problem.shapes.keys() >= _NEEDED:
+    if not rules.has_ranks(problem, _RANKS, _OPTIONAL_RANKS):
         return {}
-    sequences = max(0, problem.shapes["kv_indptr"][0] - 1)
+    length = problem.shapes["kv_indptr"][0]
+    sequences = max(0, length - 1)
     indices = problem.shapes["kv_indices"][0]
     num_pages, page_size = problem.shapes["k_cache"][:2]
     queries = problem.shapes["q"][0]
     prefill = "qo_indptr" in problem.shapes
+    _check_sizes(problem, length, sequences)
     if indices > sequences * num_pages and problem.drawn & {"kv_indptr", "kv_indices"}:
         raise rules.impossible(
             problem, f"{sequences} sequences cannot hold {indices} different pages each out of {num_pages}"
@@ -36,7 +39,9 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
         raise rules.impossible(problem, f"{queries} queries belong to no sequence")
 
     def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        return rules.offsets(rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)))
+        return rules.offsets(
+            rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)), length
+        )
 
     def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
         most = np.full(sequences, num_pages, dtype=np.int64)
@@ -44,7 +49,7 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
         if prefill:
             wanted = np.maximum(least, -(-np.diff(lookup("qo_indptr")) // page_size))
             least = wanted if wanted.sum() <= indices and (wanted <= most).all() else least
-        return rules.offsets(rules.partition(rng, indices, least, most))
+        return rules.offsets(rules.partition(rng, indices, least, most), length)
 
     def kv_indices(rng: np.random.Generator, lookup: Lookup) -> Array:
         return rules.pages(rng, indices, num_pages)
@@ -65,6 +70,19 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
     return {name: Structured(draw) for name, draw in made.items() if name in problem.shapes}
 
 
+def _check_sizes(problem: Problem, length: int, sequences: int) -> None:
+    wanted = {"kv_last_page_len": sequences, "qo_indptr": length}
+    if "qo_indptr" not in problem.shapes:
+        wanted["q"] = sequences
+    for name, size in wanted.items():
+        if name in problem.shapes and problem.shapes[name][0] != size:
+            raise rules.impossible(
+                problem, f"kv_indptr says {sequences} sequences, {name} another number"
+            )
+    if "kv_last_page_len" in problem.drawn and sequences > 0 and problem.shapes["k_cache"][1] == 0:
+        raise rules.impossible(problem, "pages hold no token")
+
+
 def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int | float]:
     """Return nothing: ``sm_scale`` is like everywhere."""
     return {}
@@ -72,7 +90,7 @@ def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int 
 
 def check(problem: Problem, given: Mapping[str, Array]) -> None:
     """Check captured offsets, page numbers and last page lengths."""
-    if not problem.shapes.keys() >= _NEEDED:
+    if not rules.has_ranks(problem, _RANKS, _OPTIONAL_RANKS):
         return
     num_pages, page_size = problem.shapes["k_cache"][:2]
     if "qo_indptr" in given:

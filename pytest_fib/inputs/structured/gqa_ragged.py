@@ -15,25 +15,30 @@ from pytest_fib.inputs.structured import rules
 
 Lookup = Callable[[str], Array]
 
-_NEEDED = {"q", "k", "qo_indptr", "kv_indptr"}
+_RANKS = {"q": 3, "k": 3, "qo_indptr": 1, "kv_indptr": 1}
 
 
 def recipes(problem: Problem) -> dict[str, Recipe]:
     """Return recipes for the two offset tensors."""
-    if not problem.shapes.keys() >= _NEEDED:
+    if not rules.has_ranks(problem, _RANKS):
         return {}
-    sequences = max(0, problem.shapes["qo_indptr"][0] - 1)
+    length = problem.shapes["qo_indptr"][0]
+    sequences = max(0, length - 1)
     queries, keys = problem.shapes["q"][0], problem.shapes["k"][0]
+    if problem.shapes["kv_indptr"][0] != length:
+        raise rules.impossible(problem, "qo_indptr and kv_indptr differ in length")
     if sequences == 0 and queries + keys > 0 and problem.drawn & {"qo_indptr", "kv_indptr"}:
         raise rules.impossible(problem, f"{queries} queries and {keys} keys belong to no sequence")
 
     def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        return rules.offsets(rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)))
+        return rules.offsets(
+            rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)), length
+        )
 
     def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
         wanted = np.diff(lookup("qo_indptr"))
         least = wanted if keys >= queries else rules.at_least_one_each(keys, sequences)
-        return rules.offsets(rules.partition(rng, keys, least))
+        return rules.offsets(rules.partition(rng, keys, least), length)
 
     return {"qo_indptr": Structured(qo_indptr), "kv_indptr": Structured(kv_indptr)}
 
@@ -45,7 +50,7 @@ def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int 
 
 def check(problem: Problem, given: Mapping[str, Array]) -> None:
     """Check captured offsets."""
-    if not problem.shapes.keys() >= _NEEDED:
+    if not rules.has_ranks(problem, _RANKS):
         return
     if "qo_indptr" in given:
         rules.check_offsets(problem, "qo_indptr", given["qo_indptr"], problem.shapes["q"][0])

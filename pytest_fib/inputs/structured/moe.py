@@ -37,9 +37,13 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
     }
     if problem.dtypes.get("gemm1_weights", "").startswith(("float32", "float16", "bfloat16")):
         made |= {"gemm1_weights": Normal(first), "gemm2_weights": Normal(second)}
-    if "topk_ids" in problem.shapes and problem.axes.get("num_experts", 0) >= problem.shapes["topk_ids"][-1]:
+    if rules.has_ranks(problem, {"topk_ids": 2}) and _has_experts(problem):
         made["topk_ids"] = Structured(lambda rng, lookup: _packed_routing(rng, problem))
     return {name: recipe for name, recipe in made.items() if name in problem.shapes}
+
+
+def _has_experts(problem: Problem) -> bool:
+    return problem.axes.get("num_experts", 0) >= problem.shapes["topk_ids"][1]
 
 
 def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int | float]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pytest_fib.data.text import escape
 from pytest_fib.errors import NotJudgeable
 from pytest_fib.inputs.recipes import Array, Problem
+
+
+def has_ranks(problem: Problem, needed: Mapping[str, int], optional: Mapping[str, int] | None = None) -> bool:
+    """Return whether all needed inputs, and the optional ones that exist, have that many dimensions."""
+    present = {name: rank for name, rank in (optional or {}).items() if name in problem.shapes}
+    return all(len(problem.shapes.get(name, ())) == rank for name, rank in {**needed, **present}.items())
 
 
 def partition(rng: np.random.Generator, total: int, minimum: Array, maximum: Array | None = None) -> Array:
@@ -41,9 +49,9 @@ def _cap(parts: Array, maximum: Array) -> Array:
     return filled
 
 
-def offsets(parts: Array) -> Array:
-    """Return where each part begins, and the end: ``[0, parts[0], parts[0] + parts[1], ...]``."""
-    return np.concatenate(([0], np.cumsum(parts)))
+def offsets(parts: Array, length: int) -> Array:
+    """Return where each part begins, and the end: ``length`` of ``0, parts[0], parts[0] + parts[1], ...``."""
+    return np.concatenate(([0], np.cumsum(parts)))[:length]
 
 
 def at_least_one_each(total: int, parts: int) -> Array:
