@@ -35,7 +35,7 @@ class Reference:
     def __init__(self, definition: Definition) -> None:
         problem = definition.reference_problem()
         if problem is not None:
-            raise NotJudgeable(f"definition {definition.name} {problem}: add a reference to judge against")
+            raise NotJudgeable(problem)
         self._definition = definition
         self._run = _compile(definition)
         self._by_name = _takes_names(self._run, list(definition.inputs))

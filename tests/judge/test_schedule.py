@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_fib.judge.config import Sampling
+from pytest_fib.judge.schedule import MIN_VERIFIED, plan_schedule
+
+samplings = st.builds(
+    Sampling,
+    warmup_runs=st.integers(0, 50),
+    iterations=st.integers(1, 100),
+    trials=st.integers(1, 10),
+    budget_s=st.one_of(st.none(), st.floats(0.01, 100)),
+)
+costs = st.floats(1.0, 1e12)
+
+
+@given(samplings, costs, costs, st.integers(1, 64))
+def test_at_least_twenty_calls_are_verified_whatever_the_budget(
+    sampling: Sampling, call_ns: float, reference_ns: float, sets: int
+) -> None:
+    schedule = plan_schedule(sampling, call_ns, reference_ns, sets)
+    timed = (schedule.warmups + schedule.iterations) * schedule.calls_per_request
+    verified = timed if schedule.verified is None else schedule.verified
+    assert schedule.calls_per_request <= sets
+    assert verified <= timed
+    assert verified * sampling.trials >= MIN_VERIFIED
+
+
+def test_counts_without_a_budget_are_exact() -> None:
+    schedule = plan_schedule(Sampling(10, 50, 3, budget_s=None), 5e9, 1e3, 8)
+    assert (schedule.warmups, schedule.iterations, schedule.calls_per_request) == (10, 50, 1)
+
+
+def test_a_slow_kernel_is_called_less_often() -> None:
+    schedule = plan_schedule(Sampling(10, 30, 5, budget_s=1.0), 100e6, 1e6, 1)
+    assert schedule.iterations == 4
+    assert schedule.warmups == 1
+
+
+def test_short_calls_share_a_request() -> None:
+    assert plan_schedule(Sampling(), 2_000, 1e3, 64).calls_per_request == 25
+    assert plan_schedule(Sampling(), 21_000, 1e3, 64).calls_per_request == 1
+
+
+def test_a_dear_reference_verifies_fewer_calls() -> None:
+    schedule = plan_schedule(Sampling(10, 30, 5, budget_s=1.0), 1e5, 1e9, 1)
+    assert schedule.verified == MIN_VERIFIED // 5
