@@ -65,7 +65,8 @@ def solution(
 def in_call(*lines: str) -> str:
     """Return an honest solution that first does something else in every call."""
     body = "\n".join(f"    {line}" for line in lines)
-    return f"import ctypes, os, signal, sys, threading, time, torch\n\ndef run(x, w, bias):\n{body}\n    return x * w + bias\n"
+    imports = "import ctypes, os, signal, sys, threading, time, torch"
+    return f"{imports}\n\ndef run(x, w, bias):\n{body}\n    return x * w + bias\n"
 
 
 QUICK = Sampling(warmup_runs=1, iterations=4, trials=2)

@@ -13,7 +13,10 @@ from pytest_fib.judge.rules import Comparison, Rule, compare, rule_for
 inf, nan = math.inf, math.nan
 
 
-def judged(got: list[float], expected: list[float], rule: Rule = Rule()) -> Comparison:
+DEFAULT = Rule()
+
+
+def judged(got: list[float], expected: list[float], rule: Rule = DEFAULT) -> Comparison:
     return compare("y", torch.tensor([got]), [torch.tensor(expected)], rule, [0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,10 +185,8 @@ def test_nothing_survives_the_session(cache_dir: Path, timing: bool) -> None:
 def _processes_named(marker: str) -> list[str]:
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
+        with suppress(OSError):
             found += [pid] if marker in Path(f"/proc/{pid}/cmdline").read_text() else []
-        except OSError:
-            continue
     return found
 
 
@@ -215,7 +214,7 @@ def test_an_unsupported_language_is_not_judged(judge: Judge) -> None:
 
 def test_a_workload_that_is_too_large_is_not_judged(cache_dir: Path) -> None:
     config = replace(CONFIG, cache_dir=cache_dir, limits=Limits(input_bytes=1 << 20))
-    with JudgeSession(config) as session, pytest.raises(NotJudgeable, match="limit is 0.0 GB"):
+    with JudgeSession(config) as session, pytest.raises(NotJudgeable, match="the limit is"):
         session.evaluate(SCALE_ADD, workload(1 << 20), solution(), None)
 
 
