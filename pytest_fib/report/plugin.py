@@ -18,7 +18,7 @@ from pytest_fib.report import terminal
 from pytest_fib.report.document import build_document, check_target, write_document
 from pytest_fib.report.environment import describe_run
 from pytest_fib.report.progress import ProgressLine, wants_progress
-from pytest_fib.report.record import RECORD_KEY, Record, make_skip
+from pytest_fib.report.record import RECORD_KEY, Record, make_skip, nodeid_of
 from pytest_fib.report.traces import append_trace
 
 REPORT_ATTRIBUTE = "fib"
@@ -94,19 +94,30 @@ class RunReporter:
         self._config = config
         self._settings = settings
         self._timer = timer
-        self._records: list[Record] = []
+        self._found: list[Record] = []
+        self._order: dict[str, int] = {}
         self._problems: list[str] = []
 
     @property
-    def records(self) -> tuple[Record, ...]:
-        """The records of every item that has finished so far."""
-        return tuple(self._records)
+    def records(self) -> list[Record]:
+        """The records of every item that has finished so far, in the order of collection."""
+        last = len(self._order)
+        return sorted(self._found, key=lambda record: self._order.get(nodeid_of(record), last))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Keep the order of the items: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_collection_finish"""
+        self._order = {item.nodeid: index for index, item in enumerate(session.items)}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Keep the order in which the workers, all alike, collected the items."""
+        self._order = {nodeid: index for index, nodeid in enumerate(ids)}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the records and append their traces: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtest_logreport"""
         for record in records_of(report):
-            self._records.append(record)
+            self._found.append(record)
             self._append_trace(record)
 
     @pytest.hookimpl(tryfirst=True)
@@ -119,19 +130,20 @@ class RunReporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show table and summary: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_terminal_summary"""
         verbosity = self._config.getoption("verbose")
-        if verbosity >= 0 and any(record["measurement"] for record in self._records):
+        records = self.records
+        if verbosity >= 0 and any(record["measurement"] for record in records):
             terminalreporter.section("fib", sep="=")
-            self._write_lines(terminalreporter, self._details(verbosity))
-        if verbosity > -2 and self._records:
-            self._write_lines(terminalreporter, [terminal.summary_line(self._records)])
+            self._write_lines(terminalreporter, self._details(records, verbosity))
+        if verbosity > -2 and records:
+            self._write_lines(terminalreporter, [terminal.summary_line(records)])
         self._write_lines(terminalreporter, [terminal.Line(text, {"red": True}) for text in self._problems])
 
-    def _details(self, verbosity: int) -> list[terminal.Line]:
+    def _details(self, records: list[Record], verbosity: int) -> list[terminal.Line]:
         width = self._config.get_terminal_writer().fullwidth
         row_limit = None if verbosity > 0 else terminal.ROW_LIMIT
-        lines = terminal.table_lines(self._records, width=width - 1, row_limit=row_limit)
-        lines += terminal.remark_lines(self._records)
-        seed = terminal.seed_line(self._records)
+        lines = terminal.table_lines(records, width=width - 1, row_limit=row_limit)
+        lines += terminal.remark_lines(records)
+        seed = terminal.seed_line(records)
         return lines if seed is None else [*lines, seed]
 
     def _write_lines(self, reporter: pytest.TerminalReporter, lines: list[terminal.Line]) -> None:
@@ -151,13 +163,14 @@ class RunReporter:
     def _write_report(self) -> None:
         if self._settings.report is None:
             return
+        records = self.records
         environment = describe_run(
-            device=next((record["device"] for record in self._records if record["device"]), "cpu"),
+            device=next((record["device"] for record in records if record["device"]), "cpu"),
             timer=self._timer,
             rootdir=self._config.rootpath,
             args=[os.fspath(arg) for arg in self._config.invocation_params.args],
         )
-        document = build_document(self._records, environment=environment, config=self._settings.resolved())
+        document = build_document(records, environment=environment, config=self._settings.resolved())
         try:
             write_document(self._settings.report, document)
         except OSError as error:

@@ -178,6 +178,12 @@ def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str) -> Record:
     )
 
 
+def nodeid_of(record: Record) -> str:
+    """Return the id of the item that the record belongs to."""
+    part = record["measurement"] or record["skip"]
+    return part["nodeid"] if part else ""
+
+
 def junit_scalars(record: Record) -> list[tuple[str, object]]:
     """Return the properties that JUnit XML shows: status, and latency and speedup where there are any."""
     measurement = record["measurement"]

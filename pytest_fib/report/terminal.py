@@ -12,13 +12,13 @@ from pytest_fib.report.document import has_passed, passed_speedups
 from pytest_fib.report.record import Measurement, Record
 from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
 
-COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst abs / rel")
+COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst abs/rel")
 
 ROW_LIMIT = 200
 """Rows that are shown without ``-v``."""
 
-_DROPPED_FIRST = ("worst abs / rel", "reference", "speedup")
-_LEAST_LABEL = 10
+_DROPPED_FIRST = ("worst abs/rel", "reference", "speedup")
+_LEAST_LABEL = 14
 _GAP = "  "
 _REMARK_LIMIT = 10
 _LONGEST_STATUS = len("INCORRECT_NUMERICAL")
@@ -36,30 +36,25 @@ class Line:
 
 def table_lines(records: Sequence[Record], *, width: int, row_limit: int | None = ROW_LIMIT) -> list[Line]:
     """Return the table of all judged records, at most ``width`` columns wide; empty when nothing was judged."""
-    groups: dict[tuple[str, str, str], list[tuple[Record, Measurement]]] = {}
-    for record in records:
-        measurement = record["measurement"]
-        if measurement is not None:
-            key = (measurement["definition"], measurement["solution"], measurement["solution_hash"])
-            groups.setdefault(key, []).append((record, measurement))
-    if not groups:
+    groups = _grouped(records)
+    count = sum(len(group.rows) for group in groups)
+    if not count:
         return []
-    judged = [entry for group in groups.values() for entry in group]
-    shown = judged if row_limit is None else judged[:row_limit]
-    layout = _Layout.fit([_cells(*entry) for entry in shown], width)
+    left = count if row_limit is None else min(count, row_limit)
+    hidden = count - left
+    layout = _Layout.fit([row for group in groups for row in group.rows][:left], width)
     lines = [Line(layout.header(), {"bold": True})]
-    left = len(shown)
-    for (definition, solution, _), group in groups.items():
+    for group in groups:
         if left <= 0:
             break
-        lines.append(
-            Line(_heading(definition, solution, [record for record, _ in group], width), {"bold": True})
-        )
-        lines += [_row(layout, *entry) for entry in group[:left]]
-        left -= len(group)
-    if len(judged) > len(shown):
-        more = f"… {len(judged) - len(shown)} more rows (-v shows all)"
-        lines.append(Line(shorten(more, width)))
+        lines.append(Line(_heading(group, width), {"bold": True}))
+        lines += [
+            Line(layout.line(row), {} if has_passed(record) else {"red": True})
+            for row, record in zip(group.rows[:left], group.records, strict=False)
+        ]
+        left -= len(group.rows)
+    if hidden:
+        lines.append(Line(shorten(f"… {hidden} more rows (-v shows all)", width)))
     return lines
 
 
@@ -170,40 +165,67 @@ def _natural_width(column: str, rows: Sequence[Mapping[str, str]]) -> int:
     return max(width, _LONGEST_STATUS - len("PASSED") - len(_GAP)) if column == "latency" else width
 
 
-def _row(layout: _Layout, record: Record, measurement: Measurement) -> Line:
-    return Line(layout.line(_cells(record, measurement)), {} if has_passed(record) else {"red": True})
+@dataclass(frozen=True)
+class _Group:
+    """The judged records of one definition and solution, and their cells by column."""
+
+    definition: str
+    solution: str
+    records: Sequence[Record]
+    rows: Sequence[Mapping[str, str]]
+
+    @classmethod
+    def of(cls, judged: Sequence[tuple[Record, Measurement]]) -> _Group:
+        """The group of records that share definition and solution; at least one."""
+        first = judged[0][1]
+        labels = workload_labels([measurement for _, measurement in judged])
+        rows = [_cells(label, *entry) for label, entry in zip(labels, judged, strict=True)]
+        return cls(first["definition"], first["solution"], [record for record, _ in judged], rows)
 
 
-def _cells(record: Record, measurement: Measurement) -> dict[str, str]:
+def _grouped(records: Iterable[Record]) -> list[_Group]:
+    groups: dict[tuple[str, str], list[tuple[Record, Measurement]]] = {}
+    for record in records:
+        measurement = record["measurement"]
+        if measurement is not None:
+            key = (measurement["definition"], measurement["solution_hash"])
+            groups.setdefault(key, []).append((record, measurement))
+    return [_Group.of(judged) for judged in groups.values()]
+
+
+def _cells(label: str, record: Record, measurement: Measurement) -> dict[str, str]:
     interval = measurement["latency_ci95_ms"]
-    return {
-        "workload": workload_label(measurement),
-        "status": escape(measurement["status"], 40),
-        "latency": format_interval(
-            measurement["latency_ms"], None if interval is None else (interval[0], interval[1])
-        ),
-        "reference": format_latency(record["reference_latency_ms"]),
-        "speedup": format_ratio(record["speedup"]),
-        "worst abs / rel": _worst_error(record),
-    }
+    cells = (
+        escape(label),
+        escape(measurement["status"], 40),
+        format_interval(measurement["latency_ms"], None if interval is None else (interval[0], interval[1])),
+        format_latency(record["reference_latency_ms"]),
+        format_ratio(record["speedup"]),
+        _worst_error(record),
+    )
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
-def workload_label(measurement: Measurement) -> str:
-    """Return how a workload is called in the item's id (axes and a piece of its uuid), else its uuid."""
-    _, separator, label = measurement["nodeid"].rpartition("::")
-    return escape(label if separator else measurement["workload"])
+def workload_labels(measurements: Sequence[Measurement]) -> list[str]:
+    """Return how each workload is called in its item's id; by its axes alone where those tell them all apart."""
+    labels = [measurement["nodeid"].rpartition("::")[2] for measurement in measurements]
+    short = [
+        label.removesuffix(f"-{measurement['workload'][:8]}")
+        for label, measurement in zip(labels, measurements, strict=True)
+    ]
+    return short if len(set(short)) == len(short) else labels
 
 
 def _worst_error(record: Record) -> str:
     if record["absolute_error"] is None and record["relative_error"] is None:
         return MISSING
-    return f"{format_error(record['absolute_error'])} / {format_error(record['relative_error'])}"
+    return f"{format_error(record['absolute_error'])}/{format_error(record['relative_error'])}"
 
 
-def _heading(definition: str, solution: str, group: Sequence[Record], width: int) -> str:
-    means = _means(group)
-    names = f"{escape(definition)} · {escape(solution)}"
-    count = f": {sum(map(has_passed, group))}/{len(group)} passed"
+def _heading(group: _Group, width: int) -> str:
+    means = _means(group.records)
+    names = f"{escape(group.definition)} · {escape(group.solution)}"
+    count = f": {sum(map(has_passed, group.records))}/{len(group.records)} passed"
     for text in (names + count + (f", speedup {means}" if means else ""), names + count):
         if len(text) <= width:
             return text

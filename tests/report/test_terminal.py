@@ -21,23 +21,42 @@ def texts(records: list, width: int = 120, **options: int | None) -> list[str]:
     return [line.text for line in table_lines(records, width=width, **options)]
 
 
+def nodeid(label: str) -> str:
+    return f"workloads/rmsnorm_h128.jsonl::triton_v1::{label}"
+
+
 def test_a_wide_table(synthetic: ModuleType) -> None:
     records = [
-        synthetic.record(),
-        synthetic.record("INCORRECT_NUMERICAL", max_absolute_error=float("inf"), max_relative_error=0.5),
+        synthetic.record(nodeid=nodeid("batch_size7-33bf737d")),
+        synthetic.record(
+            "INCORRECT_NUMERICAL",
+            nodeid=nodeid("batch_size16-33bf737d"),
+            max_absolute_error=float("inf"),
+            max_relative_error=0.5,
+        ),
     ]
     assert texts(records) == [
-        "  workload              status         latency  reference  speedup    worst abs / rel",
+        "  workload      status         latency  reference  speedup    worst abs/rel",
         "rmsnorm_h128 · triton_v1: 1/2 passed, speedup arithmetic mean 4.00x, geometric mean 4.00x",
-        "  batch_size7-33bf737d  PASSED  12.5 ± 0.50 µs    50.0 µs    4.00x  1.0e-03 / 2.0e-03",
-        "  batch_size7-33bf737d  INCORRECT_NUMERICAL             –        –      inf / 5.0e-01",
+        "  batch_size7   PASSED  12.5 ± 0.50 µs    50.0 µs    4.00x  1.0e-03/2.0e-03",
+        "  batch_size16  INCORRECT_NUMERICAL             –        –      inf/5.0e-01",
+    ]
+
+
+def test_equal_axes_are_told_apart_by_uuid(synthetic: ModuleType) -> None:
+    uuids = ("33bf737d-0", "44bf737d-0")
+    records = [synthetic.record(workload=uuid, nodeid=nodeid(f"batch_size7-{uuid[:8]}")) for uuid in uuids]
+    assert [line.split()[0] for line in texts(records)[2:]] == [
+        "batch_size7-33bf737d",
+        "batch_size7-44bf737d",
     ]
 
 
 def test_eighty_columns_show_every_column(synthetic: ModuleType) -> None:
-    lines = texts([synthetic.record(), synthetic.record("TIMEOUT")], width=79)
-    assert "worst abs / rel" in lines[0]
-    assert "batch_s…bf737d" in lines[2]
+    records = [synthetic.record(nodeid=nodeid("batch_size16-num_pages12345")), synthetic.record("TIMEOUT")]
+    lines = texts(records, width=79)
+    assert "worst abs/rel" in lines[0]
+    assert "batch_si…es12345" in lines[2]
 
 
 def test_a_narrow_terminal_keeps_workload_status_and_latency(synthetic: ModuleType) -> None:
