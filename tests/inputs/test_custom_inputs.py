@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +14,14 @@ from pytest_fib.inputs import InputPlan
 Make = Callable[..., InputPlan]
 
 CUSTOM = {"type": "custom"}
-INPUTS = {"x": (["n"], "float32"), "y": (["n"], "int64"), "z": (["n"], "float32"), "s": (None, "float32")}
-SOURCES: dict[str, Any] = {"x": CUSTOM, "y": CUSTOM, "s": {"type": "scalar", "value": 2.0}}
+INPUTS = {
+    "x": (["n"], "float32"),
+    "y": (["n"], "int64"),
+    "w": (["n"], "float64"),
+    "z": (["n"], "float32"),
+    "s": (None, "float32"),
+}
+SOURCES: dict[str, Any] = {"x": CUSTOM, "y": CUSTOM, "w": CUSTOM, "s": {"type": "scalar", "value": 2.0}}
 REFERENCE = """
 import random
 import numpy as np
@@ -21,8 +29,9 @@ import torch
 
 def entry(known, device):
     x = torch.rand(known["n"], device=device) * known["s"]
-    y = torch.tensor([random.randrange(10**9) + int(np.random.randint(10**9)) for _ in range(known["n"])])
-    return {"x": x, "y": y, "unused": None}
+    y = torch.tensor([random.randrange(10**9) for _ in range(known["n"])])
+    w = torch.from_numpy(np.random.random(known["n"]))
+    return {"x": x, "y": y, "w": w, "unused": None}
 
 def wrong(known, device):
     return {"x": torch.zeros(known["n"], dtype=torch.float64), "y": "no tensor"}
@@ -42,15 +51,17 @@ def plan_of(make_plan: Make, entry: str | None, reference: str = REFERENCE) -> I
 def test_the_entry_point_makes_the_custom_inputs_and_only_those(make_plan: Make) -> None:
     plan = plan_of(make_plan, "entry")
     drawn = plan.draw(0)
-    assert list(drawn) == ["x", "y", "z"]
+    assert list(drawn) == ["x", "y", "w", "z"]
     assert drawn["x"].max() > 1
     assert drawn["z"].shape == (6,)
 
 
 def test_its_random_numbers_come_from_the_secret_and_differ_per_call(make_plan: Make) -> None:
     plan, again = plan_of(make_plan, "entry"), plan_of(make_plan, "entry")
-    for name in ("x", "y"):
-        assert torch.equal(plan.draw(0)[name], again.draw(0)[name])
+    for name in ("x", "y", "w"):
+        first = plan.draw(0)[name]
+        assert random.random() + np.random.random() + float(torch.rand(1)) >= 0  # moves the global states
+        assert torch.equal(first, again.draw(0)[name])
         assert not torch.equal(plan.draw(0)[name], plan.draw(1)[name])
 
 
@@ -59,7 +70,8 @@ def test_all_custom_inputs_of_a_call_come_from_one_run(make_plan: Make) -> None:
         "import torch\ncount = [0]\n"
         "def entry(known, device):\n"
         "    count[0] += 1\n"
-        "    return {'x': torch.full((6,), float(count[0])), 'y': torch.full((6,), count[0])}\n"
+        "    x, y = torch.full((6,), float(count[0])), torch.full((6,), count[0])\n"
+        "    return {'x': x, 'y': y, 'w': torch.zeros(6).double()}\n"
     )
     plan = plan_of(make_plan, "entry", reference)
     for run in (1, 2):

@@ -89,7 +89,7 @@ def test_no_global_generator_is_read_or_changed(make_plan: Make) -> None:
 
     def drawn() -> dict[str, torch.Tensor]:
         plan = make_plan(
-            inputs, sources=sources, reference=source, entry="entry", pool=Pool(bytes(range(32)))
+            inputs, sources=sources, reference=source, entry="entry", pool=Pool(SECRET), uuid="global"
         )
         return plan.draw(0)
 

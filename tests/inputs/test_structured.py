@@ -169,6 +169,11 @@ def test_ragged(make_plan: Make, batch: int, queries: int, keys: int, call: int)
         assert (drawn["kv_indptr"].diff() >= drawn["qo_indptr"].diff()).all()
 
 
+def test_the_last_page_holds_what_the_queries_need(make_plan: Make) -> None:
+    plan = paged(make_plan, 1, 2, 2, 4, 7)
+    assert {plan.draw(call)["kv_last_page_len"].item() for call in range(30)} == {3, 4}
+
+
 def test_structure_is_drawn_afresh_at_every_call(make_plan: Make) -> None:
     plan = paged(make_plan, 4, 50, 100, 16, None)
     calls = [plan.draw(call) for call in range(10)]

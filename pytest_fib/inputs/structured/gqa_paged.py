@@ -76,9 +76,7 @@ def _check_sizes(problem: Problem, length: int, sequences: int) -> None:
         wanted["q"] = sequences
     for name, size in wanted.items():
         if name in problem.shapes and problem.shapes[name][0] != size:
-            raise rules.impossible(
-                problem, f"kv_indptr says {sequences} sequences, {name} another number"
-            )
+            raise rules.impossible(problem, f"kv_indptr says {sequences} sequences, {name} another number")
     if "kv_last_page_len" in problem.drawn and sequences > 0 and problem.shapes["k_cache"][1] == 0:
         raise rules.impossible(problem, "pages hold no token")
 
