@@ -20,7 +20,7 @@ from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import Workload, WorkloadLine
-from pytest_fib.errors import DataError, NotJudgeable
+from pytest_fib.errors import DataError, NoDevice, NotJudgeable
 from pytest_fib.named import BadSolution, NamedSolution, is_starter_kit
 from pytest_fib.session import FibSession
 
@@ -184,15 +184,18 @@ class WorkloadItem(pytest.Function):
 
     def judge(self, benchmark: Any = None) -> None:
         """Ask the judge, keep what it found, and fail unless it passed."""
-        from pytest_fib.bridge.benchmark import add_samples
+        from pytest_fib.bridge.benchmark import add_samples, leave_out
         from pytest_fib.report.failure import failure_text, first_time
         from pytest_fib.report.record import record_evaluation
 
+        judged = self._judged()
+        if isinstance(judged, str):
+            leave_out(benchmark)
+            pytest.fail(judged, pytrace=False)
         loaded = self.parent.named.loaded
-        workload, evaluation = self._judged()
+        workload, evaluation = judged
         record_evaluation(self, evaluation, workload, loaded)
-        if benchmark is not None:
-            add_samples(benchmark, evaluation)
+        add_samples(benchmark, evaluation)
         self.add_report_section("call", "candidate", evaluation.output)
         if not evaluation.passed:
             shown_before = not first_time(
@@ -212,10 +215,16 @@ class WorkloadItem(pytest.Function):
         # Alone on a command line, a solution needs no disambiguation: its id is its plain slug.
         node = "::".join((shown_from(here, self.path), slug(named.loaded.solution.name), self.name))
         settings = self.fib.settings
-        words = ["pytest", f"--fib-solution={shown_from(here, named.loaded.path)}", *settings.repeated, node]
-        return " ".join(quote(word) for word in words)
+        words = ["pytest", f"--fib-solution={shown_from(here, named.loaded.path)}", *settings.repeated]
+        if self.config.inipath and not self.path.is_relative_to(self.config.rootpath):
+            words += [
+                "-c",
+                shown_from(here, self.config.inipath),
+            ]  # a path outside would move pytest's rootdir
+        return " ".join(quote(word) for word in [*words, node])
 
-    def _judged(self) -> tuple[Workload, Evaluation]:
+    def _judged(self) -> tuple[Workload, Evaluation] | str:
+        """The workload and what the judge found, or why this item fails without a verdict."""
         file = self.parent.parent
         try:
             workload = file.workload(self.row)
@@ -223,9 +232,11 @@ class WorkloadItem(pytest.Function):
                 file.definition, workload, self.parent.named.loaded, file.traceset.root
             )
         except NotJudgeable as reason:
+            if isinstance(reason, NoDevice) and self.fib.settings.require_device:
+                return str(reason)
             pytest.skip(str(reason))
         except DataError as error:
-            pytest.fail(str(error), pytrace=False)
+            return str(error)
 
 
 def judge(request: pytest.FixtureRequest) -> None:

@@ -19,3 +19,7 @@ class SettingsError(FibError):
 
 class NotJudgeable(FibError):
     """This workload cannot be judged here (missing blob, too large, no device): a skip, never a verdict."""
+
+
+class NoDevice(NotJudgeable):
+    """The device that was asked for is not there: a skip, or with ``--fib-require-device`` a failure."""

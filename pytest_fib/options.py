@@ -265,9 +265,12 @@ class Settings:
         return Limits(self.timeout, self.build_timeout, int(self.memory * GIB))
 
     def resolved(self) -> dict[str, Any]:
-        """Every setting as a value that JSON can hold."""
+        """Every setting, defaults filled in, as a value that JSON can hold; None: as the op type's rule says."""
         names = (field.name for field in fields(self) if field.name != "repeated")
-        return {name: _plain(getattr(self, name)) for name in names}
+        values = {name: _plain(getattr(self, name)) for name in names}
+        counts = zip(("warmup_runs", "iterations", "trials"), _profile_counts(self.profile, ""), strict=True)
+        defaults = {**dict(counts), "tolerance": "flashinfer"}
+        return {**values, **{name: value for name, value in defaults.items() if values[name] is None}}
 
 
 def _profile_counts(profile: Profile, definition: str) -> tuple[int, int, int]:

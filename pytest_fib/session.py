@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +18,7 @@ import pytest
 from pytest_fib.data.files import shown
 from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
-from pytest_fib.errors import NotJudgeable, SettingsError
+from pytest_fib.errors import NoDevice, SettingsError
 from pytest_fib.named import (
     NamedSolution,
     find_solutions,
@@ -90,6 +91,11 @@ class FibSession:
         self.tracesets = find_tracesets(self.settings, config.rootpath, os.environ)
         self.tracesets += tuple(tracesets_of_arguments(self.explicit_paths, self.tracesets))
         self.solutions, self.bad_solutions = find_solutions(self.settings, self.tracesets)
+        self.settings = replace(
+            self.settings,
+            tracesets=tuple(traceset.root for traceset in self.tracesets),
+            solutions=tuple(named.loaded.path for named in self.solutions),
+        )
         self.tally = Tally()
         self.offered = 0  # workloads times solutions that were collected in this process
         self._judges: dict[JudgeConfig, Judge] = {}
@@ -142,9 +148,7 @@ class FibSession:
         return (known[0] if known else traceset).definition(name)
 
     def judge_config(self, definition: str, op_type: str) -> JudgeConfig:
-        """How solutions of one definition are judged; raises NotJudgeable when the device is not there."""
-        from dataclasses import replace
-
+        """How solutions of one definition are judged; raises NoDevice."""
         from pytest_fib.bridge.benchmark import timing_disabled
         from pytest_fib.judge.config import JudgeConfig
 
@@ -207,7 +211,7 @@ _QUIET_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def resolve_device(device: str) -> str:
-    """``cpu`` or ``cuda:N`` for what ``--fib-device`` says; raises NotJudgeable when it is not there."""
+    """``cpu`` or ``cuda:N`` for what ``--fib-device`` says; raises NoDevice when it is not there."""
     if device == "cpu":
         return device
     import torch
@@ -217,7 +221,7 @@ def resolve_device(device: str) -> str:
         return "cuda:0" if count else "cpu"
     index = int(device.partition(":")[2] or 0)
     if index >= count:
-        raise NotJudgeable(
+        raise NoDevice(
             f"there is no device {device} here ({count} CUDA devices found); choose another with --fib-device"
         )
     return f"cuda:{index}"

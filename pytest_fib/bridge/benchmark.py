@@ -70,17 +70,23 @@ def add_samples(benchmark: Any, evaluation: Evaluation) -> None:
 
     An evaluation without timing, or one that did not pass, marks the benchmark as failed, so that it has no row.
     """
-    if not type(benchmark).__module__.startswith("pytest_benchmark."):
+    if not _is_pytest_benchmarks(benchmark):
         return
     row = _Row.of_evaluation(evaluation, benchmark.fullname)
     benchmark.name, benchmark.group = row.name, row.group
     benchmark.param, benchmark.params = row.param, row.params
     benchmark.extra_info.update(row.extra_info)
     if not row.samples_s:
-        with contextlib.suppress(_NotTimed):
-            benchmark.pedantic(_not_timed)
+        leave_out(benchmark)
         return
     _replay(benchmark, row.samples_s)
+
+
+def leave_out(benchmark: Any) -> None:
+    """Mark the fixture of an item without samples as used and failed, so that it has no row and warns of nothing."""
+    if _is_pytest_benchmarks(benchmark):
+        with contextlib.suppress(_NotTimed):
+            benchmark.pedantic(_not_timed)
 
 
 class FixtureMarks:
@@ -238,6 +244,11 @@ def _replay(benchmark: Any, samples_s: Sequence[float]) -> None:
         )
     finally:
         _now.reset(token)
+
+
+def _is_pytest_benchmarks(benchmark: Any) -> bool:
+    """Whether this is the fixture of pytest-benchmark, and not None or that of another plugin."""
+    return type(benchmark).__module__.startswith("pytest_benchmark.")
 
 
 def _skips_benchmarks(config: pytest.Config) -> bool:
