@@ -1,0 +1,3 @@
+"""The root conftest: pytester may only be asked for here."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,65 @@
+"""``fib``: everything that is not running trusted tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from pytest_fib import __version__
+
+RUN_HELP = """\
+Judge solutions that you do not trust: pytest starts with a rootdir and an ini of our own and loads no conftest,
+whatever lies in the current folder or beside the solutions. Name a dataset with --fib-traceset=DIR or
+$FIB_DATASET_PATH; without one, the set in the package is used. Everything from the first option on goes to pytest.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status, pytest's own for ``fib run``."""
+    parser = argparse.ArgumentParser(prog="fib", description="Judge GPU kernels; see also: pytest --help")
+    parser.add_argument("--version", action="version", version=f"pytest-fib {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="judge solutions that are not trusted",
+        description=RUN_HELP,
+        usage="fib run SOLUTION... [pytest options]",
+    )
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return run_solutions(parser.parse_args(argv).arguments)
+
+
+def run_solutions(arguments: Sequence[str]) -> int:
+    """Start pytest on untrusted solutions; everything from the first option on goes to pytest."""
+    solutions = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    if not solutions:
+        print("ERROR: name at least one solution: fib run SOLUTION... [pytest options]", file=sys.stderr)
+        return pytest.ExitCode.USAGE_ERROR
+    home = _home()
+    ini = home / "pytest.ini"
+    ini.write_text("[pytest]\n", encoding="utf-8")
+    flags = [f"--fib-solution={os.path.abspath(solution)}" for solution in solutions]
+    start = ["-c", str(ini), f"--rootdir={home}", "--noconftest"]
+    return pytest.main([*start, *flags, *arguments[len(solutions) :]])
+
+
+def _home() -> Path:
+    """A private folder for rootdir, ini and pytest's cache; kept across runs where the home folder allows it."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = Path(base) / "pytest-fib" / "run"
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="pytest-fib-run-"))
+    return home
+
+
+if __name__ == "__main__":
+    sys.exit(main())
