@@ -123,7 +123,8 @@ class RunReporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the document, also after an interrupt: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_sessionfinish"""
-        self._write_report()
+        if not self._config.getoption("collectonly"):
+            self._write_report()
         if self._problems:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,6 +168,8 @@ def run_case(item: Any, benchmark: Any) -> None:
     kind = case.get("kind", "PASSED")
     if kind == "skip":
         pytest.skip("the blob is not here; fetch it")
+    if kind == "die":
+        os._exit(7)
     if kind == "interrupt":
         raise KeyboardInterrupt
     latency = timing(case.get("latency_ms", 0.0125))

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import math
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pytest_fib.data.trace import Trace
-from pytest_fib.report.record import TRACE_LOG_LIMIT, junit_scalars, make_skip
+from pytest_fib.report.environment import cpu_model
+from pytest_fib.report.record import RECORD_KEY, TRACE_LOG_LIMIT, junit_scalars, make_skip, record_evaluation
 
 
 def test_measurement_of_a_pass(synthetic: ModuleType) -> None:
@@ -103,6 +105,21 @@ def test_junit_gets_scalars_only(synthetic: ModuleType) -> None:
     }
     assert junit_scalars(synthetic.record("TIMEOUT")) == [("status", "TIMEOUT")]
     assert junit_scalars(make_skip({}, "n", "r")) == []
+
+
+def test_a_test_that_judges_twice_keeps_both_and_names_the_first_in_junit(synthetic: ModuleType) -> None:
+    config = SimpleNamespace(stash=pytest.Stash())
+    item: Any = SimpleNamespace(
+        stash=pytest.Stash(), config=config, nodeid="test_x.py::t", user_properties=[]
+    )
+    for status in ("TIMEOUT", "PASSED"):
+        found = synthetic.evaluation(status)
+        record_evaluation(item, found, synthetic.workload(), synthetic.loaded())
+    records = item.stash[RECORD_KEY]
+    assert [record["measurement"]["status"] for record in records] == ["TIMEOUT", "PASSED"]
+    assert item.user_properties == [("status", "TIMEOUT")]
+    assert records[0]["device"] == "cpu"
+    assert records[1]["trace"]["evaluation"]["environment"]["hardware"] == cpu_model()
 
 
 def test_a_skip_keeps_what_its_mark_says() -> None:

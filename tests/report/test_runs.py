@@ -102,6 +102,25 @@ def test_report_holds_the_finished_items_after_an_interrupt(
     assert len((pytester.path / "t/traces/ada/rmsnorm/rmsnorm_h128.jsonl").read_text().splitlines()) == 1
 
 
+def test_report_survives_a_worker_that_dies(pytester: pytest.Pytester, synthetic: ModuleType) -> None:
+    pytest.importorskip("xdist")
+    synthetic.write_cases(pytester.path, {"name": "a"}, {"name": "b"}, {"name": "c", "kind": "die"})
+    result = pytester.runpytest_inprocess("-n1", "--out-report=r.json", "--out-traces=t", "-pno:benchmark")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert [m["workload"] for m in load(pytester.path / "r.json")["measurements"]] == ["a", "b"]
+    assert len((pytester.path / "t/traces/ada/rmsnorm/rmsnorm_h128.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_order_is_that_of_collection_also_under_xdist(
+    pytester: pytest.Pytester, synthetic: ModuleType
+) -> None:
+    pytest.importorskip("xdist")
+    names = [f"w{i}" for i in range(12)]
+    synthetic.write_cases(pytester.path, *({"name": name} for name in names))
+    pytester.runpytest_inprocess("-n2", "--out-report=r.json", "-pno:benchmark")
+    assert [m["workload"] for m in load(pytester.path / "r.json")["measurements"]] == names
+
+
 def test_a_run_without_fib_items_writes_an_empty_report_and_prints_nothing(
     pytester: pytest.Pytester, synthetic: ModuleType
 ) -> None:
@@ -111,6 +130,13 @@ def test_a_run_without_fib_items_writes_an_empty_report_and_prints_nothing(
     assert result.ret == 0
     assert load(pytester.path / "r.json")["measurements"] == []
     assert "fib:" not in result.stdout.str()
+
+
+def test_collecting_alone_keeps_an_earlier_report(pytester: pytest.Pytester, synthetic: ModuleType) -> None:
+    synthetic.write_cases(pytester.path, {"name": "a"})
+    (pytester.path / "r.json").write_text("old")
+    pytester.runpytest_inprocess("--out-report=r.json", "--collect-only")
+    assert (pytester.path / "r.json").read_text() == "old"
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else_is_left(
