@@ -1,0 +1,175 @@
+"""Write the solutions as official Solution JSON from the source folders in ``src``.
+
+    python solutions/generate.py            write every file that is not up to date
+    python solutions/generate.py --check    write nothing; exit 1 if a file is not up to date
+
+A row of ``TABLE`` is one solution. Its sources are all files of ``src/<folder>``, and whatever they include from
+``src/shared`` lands beside them. The folder's name ends in the language; the first line of the entry file is the
+description.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+AUTHOR = "pytest-fib"
+HARDWARE = {"python": ["cpu", "cuda"], "triton": ["cpu", "cuda"], "cpp": ["cpu"]}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solution: its file is ``<group>/<op type>/<name>.json``; the op type begins ``folder``."""
+
+    group: str
+    name: str
+    definition: str
+    folder: str
+    entry_point: str
+    destination_passing: bool
+
+    @property
+    def language(self) -> str:
+        return self.folder.rpartition("_")[2]
+
+    @property
+    def path(self) -> Path:
+        return ROOT / self.group / Path(self.folder).parent / f"{self.name}.json"
+
+
+def _attention(group: str, label: str, heads: str, page_sizes: dict[int, str]) -> list[Row]:
+    """The attention solutions fit any sizes; these are the rows for the definitions of ``heads``."""
+    rows = []
+    for language, suffix, passing in (("python", "py", False), ("cpp", "cc", True), ("triton", "py", True)):
+        for page_size, entry in page_sizes.items():
+            definition, folder = f"gqa_paged_decode_{heads}_ps{page_size}", f"gqa_paged/decode_{language}"
+            name = f"gqa_decode_{label}ps{page_size}_{language}"
+            rows.append(Row(group, name, definition, folder, f"decode.{suffix}::{entry}", passing))
+        definition, folder = f"gqa_ragged_prefill_causal_{heads}", f"gqa_ragged/prefill_{language}"
+        name = f"gqa_prefill_{label}{language}"
+        rows.append(Row(group, name, definition, folder, f"prefill.{suffix}::prefill_causal", True))
+    return rows
+
+
+RMSNORM, FUSED, GEMM = "rmsnorm_h128", "fused_add_rmsnorm_h256", "gemm_n128_k256"
+MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h256_i128"
+CONTEST_MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
+
+TABLE = [
+    # group, name, definition, source folder, entry point, outputs passed as last arguments
+    Row("mini", "rmsnorm_python", RMSNORM, "rmsnorm/rmsnorm_python", "rmsnorm.py::rmsnorm", False),
+    Row("mini", "rmsnorm_cpp", RMSNORM, "rmsnorm/rmsnorm_cpp", "rmsnorm.cc::rmsnorm", True),
+    Row("mini", "rmsnorm_triton", RMSNORM, "rmsnorm/rmsnorm_triton", "rmsnorm.py::rmsnorm", True),
+    Row(
+        "mini",
+        "fused_add_rmsnorm_python",
+        FUSED,
+        "rmsnorm/fused_add_rmsnorm_python",
+        "fused_add_rmsnorm.py::fused_add_rmsnorm",
+        True,
+    ),
+    Row(
+        "mini",
+        "fused_add_rmsnorm_cpp",
+        FUSED,
+        "rmsnorm/fused_add_rmsnorm_cpp",
+        "fused_add_rmsnorm.cc::fused_add_rmsnorm",
+        True,
+    ),
+    Row("mini", "gemm_python", GEMM, "gemm/gemm_python", "gemm.py::gemm", True),
+    Row("mini", "gemm_cpp", GEMM, "gemm/gemm_cpp", "gemm.cc::gemm", True),
+    Row("mini", "gemm_triton", GEMM, "gemm/gemm_triton", "gemm.py::gemm", True),
+    Row("mini", "moe_fp8_python", MOE, "moe/moe_fp8_python", "moe.py::moe", False),
+    Row("mini", "moe_fp8_cpp", MOE, "moe/moe_fp8_cpp", "moe.cc::moe", True),
+    Row("mini", "moe_fp8_triton", MOE, "moe/moe_fp8_triton", "moe.py::moe", True),
+    *_attention("mini", "", "h4_kv2_d64", {1: "decode_tokens", 16: "decode_pages"}),
+    # The contest's size, for a GPU
+    Row("mlsys26", "moe_fp8_h7168_i2048_python", CONTEST_MOE, "moe/moe_fp8_python", "moe.py::moe", False),
+    Row("mlsys26", "moe_fp8_h7168_i2048_triton", CONTEST_MOE, "moe/moe_fp8_triton", "moe.py::moe", True),
+    # Definitions of FlashInfer-Bench's data set, of which captured workloads are public
+    *_attention("official", "h32_kv8_d128_", "h32_kv8_d128", {1: "decode_tokens"}),
+]
+
+
+def generated_files() -> dict[Path, str]:
+    """The content of every generated file, by its path."""
+    return {row.path: json.dumps(solution(row), indent=2) + "\n" for row in TABLE}
+
+
+def solution(row: Row) -> dict[str, Any]:
+    """One solution in the official schema."""
+    entry_file = row.entry_point.partition("::")[0]
+    sources = dict(_sources(ROOT / "src" / row.folder))
+    return {
+        "name": row.name,
+        "definition": row.definition,
+        "author": AUTHOR,
+        "spec": {
+            "language": row.language,
+            "target_hardware": HARDWARE[row.language],
+            "entry_point": row.entry_point,
+            "dependencies": [],
+            "destination_passing_style": row.destination_passing,
+            "binding": "tvm-ffi" if row.language == "cpp" else None,
+        },
+        "sources": [
+            {"path": path, "content": sources[path]}
+            for path in sorted(sources, key=lambda path: (path != entry_file, path))
+        ],
+        "description": sources[entry_file].splitlines()[0].strip('/" '),
+    }
+
+
+def _sources(folder: Path) -> Iterator[tuple[str, str]]:
+    waiting = sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".cc", ".h"})
+    taken = {path.relative_to(folder).as_posix() for path in waiting}
+    while waiting:
+        path = waiting.pop(0)
+        text = path.read_text(encoding="utf-8")
+        yield path.name if path.parent.name == "shared" else path.relative_to(folder).as_posix(), text
+        included = [
+            name for name in re.findall(r'^#include "(.+)"$', text, re.MULTILINE) if name not in taken
+        ]
+        taken.update(included)
+        waiting += [ROOT / "src" / "shared" / name for name in included]
+
+
+def _stale(files: dict[Path, str]) -> list[Path]:
+    groups = {row.group for row in TABLE}
+    present = {path for group in groups for path in (ROOT / group).glob("*/*.json")}
+    changed = [path for path, text in files.items() if path not in present or path.read_text() != text]
+    return changed + sorted(present - files.keys())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files, or check them; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if a file is not up to date"
+    )
+    check = parser.parse_args(arguments).check
+    files = generated_files()
+    stale = _stale(files)
+    for path in stale:
+        print(f"{'stale' if check else 'written' if path in files else 'removed'}: {path.relative_to(ROOT)}")
+        if check:
+            continue
+        if path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[path], encoding="utf-8")
+        else:
+            path.unlink()
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
