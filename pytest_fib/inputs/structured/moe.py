@@ -27,7 +27,9 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
     second = _SECOND_GAIN / math.sqrt(max(1, problem.axes.get("intermediate_size", 1)))
     made: dict[str, Recipe] = {
         "routing_logits": Normal(1.5),
-        "routing_bias": Normal(0.1),
+        "routing_bias": Normal(
+            0.02
+        ),  # as large as the differences between groups, so it matters but does not decide
         "hidden_states_scale": Uniform(0.5, 1.5),
         "gemm1_weights_scale": Uniform(0.5 * first, 1.5 * first),
         "gemm2_weights_scale": Uniform(0.5 * second, 1.5 * second),
