@@ -3,7 +3,7 @@
     python solutions/generate.py            write every file that is not up to date
     python solutions/generate.py --check    write nothing; exit 1 if a file is not up to date
 
-A row of ``TABLE`` is one solution. Its sources are all files of ``src/<folder>``, and whatever they include from
+A row of ``TABLE`` is one solution. Its sources are all files of ``src/<folder>``; what they include or import from
 ``src/shared`` lands beside them. The folder's name ends in the language; the first line of the entry file is the
 description.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 AUTHOR = "pytest-fib"
+INCLUDE = re.compile(r'^#include "(.+)"$|^from \.(\w+) import ', re.MULTILINE)
 HARDWARE = {"python": ["cpu", "cuda"], "triton": ["cpu", "cuda"], "cpp": ["cpu"]}
 
 
@@ -134,11 +135,14 @@ def _sources(folder: Path) -> Iterator[tuple[str, str]]:
         path = waiting.pop(0)
         text = path.read_text(encoding="utf-8")
         yield path.name if path.parent.name == "shared" else path.relative_to(folder).as_posix(), text
-        included = [
-            name for name in re.findall(r'^#include "(.+)"$', text, re.MULTILINE) if name not in taken
-        ]
-        taken.update(included)
-        waiting += [ROOT / "src" / "shared" / name for name in included]
+        shared = [path for path in map(_shared, INCLUDE.findall(text)) if path.name not in taken]
+        taken.update(path.name for path in shared)
+        waiting += shared
+
+
+def _shared(names: tuple[str, str]) -> Path:
+    header, module = names
+    return ROOT / "src" / "shared" / (header or f"{module}.py")
 
 
 def _stale(files: dict[Path, str]) -> list[Path]:
