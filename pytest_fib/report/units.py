@@ -61,7 +61,8 @@ def _unit_of(ms: float) -> tuple[str, float]:
 
 
 def _rounded(value: float, digits: int) -> float:
-    return float(f"{value:.{digits - 1}e}")
+    rounded = float(f"{value:.{digits - 1}e}")
+    return rounded if math.isfinite(rounded) else value  # the largest floats round up to infinity
 
 
 def _significant(value: float, digits: int) -> str:

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_fib.report.units import (
@@ -54,6 +54,8 @@ def test_latency_never_needs_more_than_seven_columns(ms: float) -> None:
 
 
 @given(st.floats() | st.none(), st.none() | st.tuples(st.floats(), st.floats()))
+@example(1.7976931348623157e308, (0.0, 1.7976931348623157e308))
+@example(5e-324, (0.0, 5e-324))
 def test_any_numbers_become_one_line(ms: float | None, interval: tuple[float, float] | None) -> None:
     for text in (format_interval(ms, interval), format_latency(ms), format_ratio(ms), format_error(ms)):
         assert text
