@@ -49,12 +49,12 @@ def open_regular(path: Path, limit: int) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({_reason(error)}); check the path") from None
+    try:
+        _check_status(os.fstat(descriptor), limit)
+    except DataError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as handle:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError("is not a regular file; name a file")
-        if status.st_size > limit:
-            raise DataError(f"has {status.st_size} bytes, but at most {limit} are read; split it")
         yield handle
 
 
@@ -117,6 +117,13 @@ def parse_json(text: str) -> Any:
         raise DataError(f"cannot be read as JSON ({escape(str(error), 80)}); correct it") from None
     _check_tree(value)
     return value
+
+
+def _check_status(status: os.stat_result, limit: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("is not a regular file; name a file")
+    if status.st_size > limit:
+        raise DataError(f"has {status.st_size} bytes, but at most {limit} are read; split it")
 
 
 def _reason(error: OSError | ValueError) -> str:

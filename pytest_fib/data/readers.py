@@ -14,7 +14,7 @@ from pytest_fib.data import files, starterkit, wild
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.files import naming, shown
 from pytest_fib.data.problems import validated
-from pytest_fib.data.solution import LoadedSolution, Solution, path_problem
+from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.text import escape
 from pytest_fib.data.trace import Trace
 from pytest_fib.data.workload import Workload, WorkloadLine
@@ -187,7 +187,5 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _beside(path: Path, name: str) -> str | None:
-    if path_problem(name):
-        return None
     with naming(Path(name)):
         return starterkit.text_inside(path.parent, path.parent / name)

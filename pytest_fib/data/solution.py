@@ -40,7 +40,7 @@ class SourceFile(_Frozen):
     def _stays_inside(cls, value: str) -> str:
         problem = path_problem(value)
         if problem:
-            raise ValueError(f"source path '{escape(value, 80)}' {problem}")
+            raise ValueError(problem)
         return value
 
 
@@ -144,20 +144,24 @@ class LoadedSolution:
 
 
 def path_problem(path: str) -> str | None:
-    """Return what is wrong with a source path, to follow its name in a sentence; None if it is harmless."""
+    """Return what is wrong with a source path, or None if it stays inside a folder on every file system."""
+    fault = _path_fault(path)
+    return f"source path '{escape(path, 80)}' {fault}" if fault else None
+
+
+def _path_fault(path: str) -> str | None:
     if len(path.encode("utf-8", "surrogatepass")) > _PATH_LIMIT:
-        return f"is longer than {_PATH_LIMIT} bytes"
+        return f"is longer than {_PATH_LIMIT} bytes; shorten it"
     if not path.isprintable():
-        return "contains control or invisible characters"
+        return "contains control or invisible characters; remove them"
     if "\\" in path or ":" in path:
         return "contains a backslash or a colon; write it with forward slashes"
     if path.startswith(("/", "~", "-")):
-        return "should be relative to the solution's folder"
-    parts = path.split("/")
-    if ".." in parts:
-        return "leaves the solution's folder"
+        return "should be relative to the solution's folder; shorten it"
+    if ".." in path.split("/"):
+        return "leaves the solution's folder; remove '..'"
     if path.endswith("/") or posixpath.normpath(path) == ".":
-        return "names a folder, not a file"
+        return "names a folder, not a file; add the file's name"
     return None
 
 
@@ -172,11 +176,11 @@ def collision(paths: Iterable[str]) -> str | None:
             )
         files[key] = path
     for key, path in files.items():
-        folder = posixpath.dirname(key)
-        while folder:
-            if folder in files:
-                return f"source '{escape(files[folder], 80)}' is a folder of '{escape(path, 80)}'; rename it"
-            folder = posixpath.dirname(folder)
+        parts = key.split("/")
+        for depth in range(1, len(parts)):
+            folder = files.get("/".join(parts[:depth]))
+            if folder is not None:
+                return f"source '{escape(folder, 80)}' is a folder of '{escape(path, 80)}'; rename it"
     return None
 
 

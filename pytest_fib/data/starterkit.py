@@ -88,11 +88,11 @@ def _language_folder(kit: Path, language: Any) -> Path:
         raise DataError(f"'language' in [build] should name a language, found {show(language)}; correct it")
     wanted = {language.lower(), wild.canonical_language(language)}
     try:
-        names = sorted(entry.name for entry in os.scandir(kit / "solution") if entry.is_dir())
+        names = sorted(os.listdir(kit / "solution"))
     except OSError:
         names = []
     for name in names:
-        if name.lower() in wanted:
+        if name.lower() in wanted and os.path.isdir(kit / "solution" / name):
             return kit / "solution" / name
     raise DataError(
         f"language is {show(language)} but there is no such folder in solution/; put the sources there"

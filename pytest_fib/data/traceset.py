@@ -135,7 +135,7 @@ class Traceset:
             return
         for entry in entries:
             path = Path(entry.path)
-            if entry.is_dir():
+            if os.path.isdir(path):
                 yield from self._files(path, visited)
             elif not entry.is_symlink() or self._real(path) is not None:
                 yield path

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_fib.data.solution import collision, path_key
+from pytest_fib.data.solution import collision, path_key, path_problem
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
@@ -291,6 +291,9 @@ def _source(item: Any, sibling: Sibling, notes: list[str]) -> Fields:
             f"each of 'sources' should have a 'path' and a 'content', found {show(item)}; correct it"
         )
     path, content = item["path"], item.get("content")
+    problem = path_problem(path)
+    if problem:
+        raise DataError(problem)
     if content is not None and not isinstance(content, str):
         raise DataError(
             f"the content of source '{escape(path, 80)}' should be text, found {show(content)}; correct it"
