@@ -7,13 +7,22 @@ never become a verdict.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
+import triton
 
 from pytest_fib.border.order import Order
 from pytest_fib.build import UnsupportedError
 from pytest_fib.build.sources import import_entry
+from pytest_fib.build.triton_interpreter import ensure_correct
+
+
+def prepare() -> None:
+    """Repair and check the interpreter once, in the zygote, so that no candidate has to."""
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        ensure_correct()
 
 
 def build(order: Order) -> None:
@@ -26,15 +35,9 @@ def load(order: Order) -> Any:
     Raises
     ------
     UnsupportedError
-        If Triton is missing, or its interpreter would give wrong results for this solution's dtypes.
+        If Triton's interpreter would give wrong results for this solution's dtypes.
     """
-    try:
-        import triton
-    except ImportError:
-        raise UnsupportedError("Triton is not installed: pip install 'pytest-fib[triton]'") from None
     if order.device == "cpu":
-        from pytest_fib.build.triton_interpreter import ensure_correct
-
         wrong = ensure_correct()
         if wrong and order.low_precision:
             raise UnsupportedError(

@@ -16,7 +16,7 @@ from pytest_fib.border.wire import Kind, Message, send
 from pytest_fib.candidate.limits import become_zygote
 from pytest_fib.candidate.server import serve
 
-_PREIMPORTED = ("pytest_fib.candidate.worker", "pytest_fib.build.sources")
+_PREIMPORTED = ("pytest_fib.candidate.worker", "pytest_fib.build.python", "pytest_fib.build.cpp")
 
 
 def main(argv: list[str]) -> int:
@@ -26,6 +26,8 @@ def main(argv: list[str]) -> int:
     faulthandler.enable()
     for name in (*_PREIMPORTED, *argv[1:]):
         importlib.import_module(name)
+    if "triton" in argv[1:]:
+        importlib.import_module("pytest_fib.build.triton").prepare()
     # A collection in a child would touch, and so copy, every page that it shares with this process.
     gc.collect()
     gc.freeze()

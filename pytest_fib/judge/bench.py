@@ -74,9 +74,7 @@ class Bench:
     random: np.random.Generator
     tally: Tally
 
-    def run(
-        self, candidate: Candidate, requests: Sequence[int], most: int, verify: int | None = None
-    ) -> list[int]:
+    def run(self, candidate: Candidate, requests: Sequence[int], verify: int | None = None) -> list[int]:
         """Make one request of ``k`` calls for each ``k`` in ``requests``; return the nanoseconds of each.
 
         Parameters
@@ -84,9 +82,7 @@ class Bench:
         candidate
             Attached to ``self.arena``.
         requests
-            Calls per request, at most ``most`` each.
-        most
-            The number of sets that the candidate has to prepare.
+            Calls per request, at most as many as the arena has sets.
         verify
             How many of the calls, chosen secretly, are compared with the reference; None for all.
 
@@ -101,6 +97,7 @@ class Bench:
             chosen[:] = False
             chosen[self.random.choice(total, size=verify, replace=False)] = True
         elapsed: list[int] = []
+        most = max(requests)
         done = 0
         for batch in self._batches(requests):
             calls = sum(batch)

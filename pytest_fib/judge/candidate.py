@@ -95,12 +95,15 @@ class Candidate:
             self._expect(deadline, timeout_s, "running")
         return elapsed
 
+    def settle(self) -> None:
+        """Wait until those that were killed before are gone, so that nothing but this candidate runs."""
+        self._zygote.settle()
+
     def kill(self) -> None:
-        """End the process and keep what it printed."""
+        """End the process and keep what it printed; it may take its time to go, see ``settle``."""
         if self.alive:
             self.alive = False
             self._zygote.kill(self.pid)
-            self._zygote.forget(self.pid)
             self.output.drain()
             self._sock.close()
             self.output.close()

@@ -114,7 +114,7 @@ class Examination:
             if self._config.sampling.timing:
                 return self._timed_trials(bench)
             with self._session.lock.working(), self._candidate(arena, 0) as candidate:
-                bench.run(candidate, [1] * max(1, self._config.sampling.trials), most=1)
+                bench.run(candidate, [1] * max(1, self._config.sampling.trials))
             return None
         finally:
             arena.close()
@@ -173,13 +173,13 @@ class Examination:
         for trial in range(self._config.sampling.trials):
             with self._candidate(bench.arena, trial) as candidate, self._session.lock.timing():
                 if schedule is None:
-                    probes = bench.run(candidate, [1] * PROBES, sets)
-                    handover = self._handover(bench, 1, sets)
+                    probes = bench.run(candidate, [1] * PROBES)
+                    handover = self._handover(bench, 1)
                     schedule = self._schedule(probes, handover, sets)
                     if schedule.calls_per_request > 1:
-                        handover = self._handover(bench, schedule.calls_per_request, sets)
+                        handover = self._handover(bench, schedule.calls_per_request)
                 requests = [schedule.calls_per_request] * (schedule.warmups + schedule.iterations)
-                elapsed = bench.run(candidate, requests, sets, schedule.verified)[schedule.warmups :]
+                elapsed = bench.run(candidate, requests, schedule.verified)[schedule.warmups :]
             trials.append(tuple(self._latency_ms(ns, handover, schedule.calls_per_request) for ns in elapsed))
         assert schedule is not None
         if self._session.cores.shared:
@@ -203,7 +203,7 @@ class Examination:
         # Never below a nanosecond: a speed-up has to stay finite, and nothing is faster than the clock's tick.
         return max(elapsed_ns - handover_ns, 1.0) / calls / 1e6
 
-    def _handover(self, bench: Bench, calls: int, sets: int) -> float:
+    def _handover(self, bench: Bench, calls: int) -> float:
         with self._session.private_folder() as folder:
 
             def noop() -> Candidate:
@@ -212,7 +212,7 @@ class Examination:
                 candidate.attach(bench.arena)
                 return candidate
 
-            return self._session.handover.measure(bench, calls, sets, noop)
+            return self._session.handover.measure(bench, calls, noop)
 
     @contextmanager
     def _candidate(self, arena: JudgeArena, trial: int) -> Iterator[Candidate]:
@@ -236,6 +236,7 @@ class Examination:
                         remark = candidate.load(self._order(own), self._config.limits.build_timeout_s)
                     self._notes.remark(escape(remark))
                 candidate.attach(arena)
+                candidate.settle()
                 yield candidate
             except BaseException:
                 keep = False

@@ -24,7 +24,7 @@ class Handover:
 
     known: dict[tuple[int, int], float] = field(default_factory=dict)
 
-    def measure(self, bench: Bench, calls: int, sets: int, noop: Callable[[], Candidate]) -> float:
+    def measure(self, bench: Bench, calls: int, noop: Callable[[], Candidate]) -> float:
         """Return the hand-over of a request of ``calls`` calls, in nanoseconds.
 
         ``noop`` starts a candidate that does nothing, attached to the arena of ``bench``.
@@ -34,7 +34,7 @@ class Handover:
             apart = replace(bench, tally=Tally())
             candidate = noop()
             try:
-                elapsed = apart.run(candidate, [calls] * _REQUESTS, sets, verify=0)
+                elapsed = apart.run(candidate, [calls] * _REQUESTS, verify=0)
             finally:
                 candidate.kill()
             self.known[key] = statistics.median(elapsed[_DISCARDED:])

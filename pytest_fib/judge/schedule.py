@@ -10,8 +10,8 @@ from pytest_fib.judge.config import Sampling
 MIN_VERIFIED = 20
 PROBES = 3  # single calls that show the cost; part of the warm-up
 MAX_CALLS_PER_REQUEST = 32
-_SHORT_NS = 20_000  # below this one call is too short against the hand-over
-_REQUEST_NS = 50_000  # what a request of several short calls should last
+_SHORT_NS = 20_000  # a request shorter than this is too short against the jitter of the hand-over
+_MIN_REQUESTS = 10  # of several calls each, in one trial
 _VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
 
 
@@ -42,10 +42,16 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
     """
     per_request = 1
     if call_ns < _SHORT_NS:
-        per_request = max(1, min(sets, MAX_CALLS_PER_REQUEST, math.ceil(_REQUEST_NS / max(call_ns, 1.0))))
+        wanted = math.ceil(_SHORT_NS / max(call_ns, 1.0))
+        # Powers of two: few different numbers of calls need few measurements of the hand-over.
+        per_request = _power_of_two_within(min(sets, MAX_CALLS_PER_REQUEST), wanted)
     floor = math.ceil(MIN_VERIFIED / sampling.trials)
     iterations, warmups = sampling.iterations, sampling.warmup_runs
     if sampling.budget_s is not None:
+        if per_request > 1:
+            # A request is already a mean over its calls; what is verified and paid for are calls.
+            iterations = min(iterations, max(_MIN_REQUESTS, math.ceil(iterations / per_request)))
+            warmups = math.ceil(warmups / per_request)
         affordable = int(sampling.budget_s * 1e9 / (max(call_ns, 1.0) * per_request * sampling.trials))
         iterations = max(math.ceil(floor / per_request), min(iterations, affordable * 3 // 4))
         warmups = max(1, min(warmups, affordable // 4)) if warmups else 0
@@ -56,3 +62,11 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
     timed = (warmups + iterations) * per_request
     verified = None if verifiable >= timed else max(floor, verifiable)
     return Schedule(per_request, warmups, iterations, verified)
+
+
+def _power_of_two_within(limit: int, wanted: int) -> int:
+    """Return the smallest power of two that is at least ``wanted``, or the largest within ``limit``."""
+    power = 1
+    while power < wanted and power * 2 <= limit:
+        power *= 2
+    return power

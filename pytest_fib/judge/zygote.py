@@ -7,6 +7,7 @@ milliseconds where a fresh Python with torch takes more than a second.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -23,6 +24,7 @@ from pytest_fib.border.wire import Kind, Message, WireError, pair, receive, send
 from pytest_fib.errors import FibError
 
 _START_TIMEOUT_S = 120.0
+_SETTLE_S = 10.0
 _BOOT = (
     "import sys; sys.path.extend(sys.argv.pop(1).split(':')); "
     "from pytest_fib.candidate.__main__ import main; sys.exit(main(sys.argv[1:]))"
@@ -61,6 +63,7 @@ class Zygote:
 
     def __init__(self, kind: ZygoteKind) -> None:
         self._exits: dict[int, int] = {}
+        self._dying: set[int] = set()
         ours, theirs = pair()
         self._sock = ours
         with theirs:
@@ -135,14 +138,19 @@ class Zygote:
             ) from None
 
     def kill(self, pid: int) -> None:
-        """Kill candidate ``pid`` and wait until it is reaped."""
-        if pid in self._exits:
+        """Kill candidate ``pid``; ``settle`` waits for the end of all that were killed."""
+        if self._exits.pop(pid, None) is not None:
             return
-        try:
+        with contextlib.suppress(WireError):
             send(self._sock, Message(Kind.KILL, a=pid))
-        except WireError:
-            return
-        self.exit_status(pid, timeout_s=10.0)
+            self._dying.add(pid)
+
+    def settle(self) -> None:
+        """Wait until every killed candidate is reaped, with all that it started: from here on it runs nowhere."""
+        for pid in tuple(self._dying):
+            self.exit_status(pid, timeout_s=_SETTLE_S)
+            self._exits.pop(pid, None)
+        self._dying.clear()
 
     def exit_status(self, pid: int, timeout_s: float) -> int | None:
         """Return the wait status of ``pid``, or None if it is still alive after ``timeout_s`` seconds."""
@@ -155,10 +163,6 @@ class Zygote:
             except WireError:
                 return None
         return self._exits[pid]
-
-    def forget(self, pid: int) -> None:
-        """Drop what is known of a dead candidate (process ids are reused)."""
-        self._exits.pop(pid, None)
 
     def close(self) -> None:
         """End the zygote and everything that it forked."""

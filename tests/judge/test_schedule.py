@@ -40,7 +40,7 @@ def test_a_slow_kernel_is_called_less_often() -> None:
 
 
 def test_short_calls_share_a_request() -> None:
-    assert plan_schedule(Sampling(), 2_000, 1e3, 64).calls_per_request == 25
+    assert plan_schedule(Sampling(), 2_000, 1e3, 64).calls_per_request == 16
     assert plan_schedule(Sampling(), 21_000, 1e3, 64).calls_per_request == 1
 
 

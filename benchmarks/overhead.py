@@ -1,0 +1,154 @@
+"""What judging costs beside the calls themselves: per workload, per candidate, and per call across the border.
+
+    python benchmarks/overhead.py
+
+Prints, for a trivial Python solution on the smallest workload of tracesets/mini:
+
+* seconds from nothing to the first verdict, with the time that starting the zygote takes in it;
+* milliseconds per workload beyond the calls (from "go" to "done"), the reference and builds, with a fresh candidate
+  per trial and workload and with candidates that are kept per solution;
+* what one request of 256 calls of a C++ solution costs against 256 bare calls through tvm_ffi in this process
+  (hand-over subtracted), as a ratio in one run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pytest_fib.data.definition import Definition
+from pytest_fib.data.solution import LoadedSolution, Solution
+from pytest_fib.data.workload import Workload
+from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
+
+REPEATS = 15
+
+SCALE = Definition.model_validate(
+    {
+        "name": "scale_h128",
+        "op_type": "bench",
+        "axes": {"rows": {"type": "var"}, "h": {"type": "const", "value": 128}},
+        "inputs": {"x": {"shape": ["rows", "h"], "dtype": "float32"}},
+        "outputs": {"y": {"shape": ["rows", "h"], "dtype": "float32"}},
+        "reference": "def run(x):\n    return x * 2\n",
+    }
+)
+PYTHON = "def run(x, y):\n    y.copy_(x).mul_(2)\n"
+CPP = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+
+void run(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  auto* in = static_cast<const float*>(x.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.shape()[0] * x.shape()[1]; ++i) out[i] = in[i] * 2;
+}
+
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+
+def workload(rows: int, number: int = 0) -> Workload:
+    return Workload.model_validate(
+        {"uuid": f"rows{rows}-{number}", "axes": {"rows": rows}, "inputs": {"x": {"type": "random"}}}
+    )
+
+
+def solution(language: str, file: str, source: str) -> LoadedSolution:
+    raw = {
+        "name": f"bench_{language}",
+        "definition": SCALE.name,
+        "author": "bench",
+        "spec": {"language": language, "target_hardware": ["cpu"], "entry_point": f"{file}::run"},
+        "sources": [{"path": file, "content": source}],
+    }
+    return LoadedSolution(Solution.model_validate(raw), Path(file))
+
+
+def per_workload(isolation: str, sampling: Sampling) -> list[float]:
+    config = JudgeConfig(secret=b"b" * 32, isolation=isolation, sampling=sampling)  # type: ignore[arg-type]
+    subject = solution("python", "main.py", PYTHON)
+    with JudgeSession(config) as session:
+        session.evaluate(SCALE, workload(4, 999), subject, None)
+        evaluations = [
+            session.evaluate(SCALE, workload(4, number), subject, None) for number in range(REPEATS)
+        ]
+    assert all(evaluation.passed for evaluation in evaluations)
+    return sorted(evaluation.overhead_seconds * 1e3 for evaluation in evaluations)
+
+
+def first_verdict() -> float:
+    start = time.perf_counter()
+    with JudgeSession(JudgeConfig(secret=b"b" * 32)) as session:
+        assert session.evaluate(SCALE, workload(4), solution("python", "main.py", PYTHON), None).passed
+        return time.perf_counter() - start
+
+
+def bare_calls(calls: int) -> float:
+    """Return nanoseconds per bare call through tvm_ffi with converted tensors, in a process of its own."""
+    program = f"""
+import sys, tempfile, time, torch, tvm_ffi, tvm_ffi.cpp
+torch.set_num_threads(1)
+source = sys.stdin.read()
+folder = tempfile.mkdtemp()
+open(folder + "/k.cc", "w").write(source)
+flags = ["-O3", "-march=native", "-std=c++17"]
+library = tvm_ffi.cpp.build("k", cpp_files=[folder + "/k.cc"], extra_cflags=flags, build_directory=folder)
+run = tvm_ffi.load_module(library).run
+sets = [(torch.randn(4, 128), torch.empty(4, 128)) for _ in range({calls})]
+sets = [tuple(map(tvm_ffi.from_dlpack, tensors)) for tensors in sets]
+best = []
+for _ in range(50):
+    start = time.perf_counter_ns()
+    for arguments in sets:
+        run(*arguments)
+    best.append((time.perf_counter_ns() - start) / {calls})
+print(sorted(best)[len(best) // 2])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], input=CPP, capture_output=True, text=True, check=True
+    )
+    return float(ran.stdout)
+
+
+def judged_calls(calls: int) -> float:
+    """Return nanoseconds per call of the same function, ``calls`` calls in one request across the border."""
+    from pytest_fib.judge import schedule
+
+    schedule.MAX_CALLS_PER_REQUEST, before = calls, schedule.MAX_CALLS_PER_REQUEST
+    schedule._SHORT_NS, short = 10**9, schedule._SHORT_NS
+    try:
+        from pytest_fib.judge import examination
+
+        examination.MAX_CALLS_PER_REQUEST = calls
+        with JudgeSession(
+            JudgeConfig(secret=b"b" * 32, sampling=Sampling(2, 50, 1, budget_s=None))
+        ) as session:
+            evaluation = session.evaluate(SCALE, workload(4), solution("cpp", "main.cc", CPP), None)
+    finally:
+        schedule.MAX_CALLS_PER_REQUEST, schedule._SHORT_NS = before, short
+    assert evaluation.timing is not None, evaluation.log
+    assert evaluation.timing.calls_per_request == calls
+    return evaluation.timing.median_ms * 1e6
+
+
+def main() -> None:
+    print(f"first verdict              {first_verdict():8.2f} s")
+    for isolation in ("workload", "solution"):
+        for name, sampling in (("default", Sampling()), ("one call a trial", Sampling(0, 4, 5, None))):
+            overhead = per_workload(isolation, sampling)
+            print(
+                f"overhead, candidate per {isolation:<8} {name:<17} median {statistics.median(overhead):6.1f} ms, "
+                f"min {overhead[0]:6.1f} ms"
+            )
+    bare, judged = bare_calls(256), judged_calls(256)
+    print(
+        f"256 C++ calls in a request {judged:8.0f} ns/call, bare {bare:.0f} ns/call, ratio {judged / bare:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
