@@ -26,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="fib", description="Judge GPU kernels; see also: pytest --help")
     parser.add_argument("--version", action="version", version=f"pytest-fib {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser(
-        "run",
-        help="judge solutions that are not trusted",
-        description=RUN_HELP,
-        usage="fib run SOLUTION... [pytest options]",
-    )
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return run_solutions(parser.parse_args(argv).arguments)
+    run_help = "judge solutions that are not trusted"
+    usage = "fib run SOLUTION... [pytest options]"
+    commands.add_parser("run", help=run_help, description=RUN_HELP, usage=usage)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["run"] and not {"-h", "--help"} & set(words[1:2]):
+        return run_solutions(words[1:])  # argparse would take pytest's options for its own
+    parser.parse_args(words)
+    return 0
 
 
 def run_solutions(arguments: Sequence[str]) -> int:

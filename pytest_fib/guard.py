@@ -36,6 +36,12 @@ def _check_start(config: pytest.Config, args: Sequence[str]) -> None:
                 f"{found} lies in the solution folder {folder} and would be loaded into the judge; "
                 f"start pytest from another folder, or use: fib run {folder}"
             )
+        entries = [Path(entry or ".") for entry in sys.path]
+        for found in _inside(folder, (entry for entry in entries if entry.exists())):
+            raise SettingsError(
+                f"Python's import path holds {found}, in the solution folder {folder}, whose modules would be "
+                "loaded into the judge; start pytest, not python -m pytest, and without PYTHONPATH"
+            )
 
 
 def _refuse_moved_root(config: pytest.Config, args: Sequence[str]) -> None:
@@ -88,7 +94,7 @@ def _named_folders(config: pytest.Config) -> Iterator[Path]:
 
 
 def _loaded_from(folder: Path, config: pytest.Config) -> Iterator[Path]:
-    """Files and import paths inside ``folder`` that pytest, as it was started, lets into its process."""
+    """Files inside ``folder`` that pytest, as it was started, has read or is about to import."""
     if config.inipath:
         yield from _inside(folder, [config.inipath])
     if not config.known_args_namespace.noconftest:
@@ -96,7 +102,6 @@ def _loaded_from(folder: Path, config: pytest.Config) -> Iterator[Path]:
             candidates = [path / "conftest.py" for path in (anchor, *anchor.parents)]
             candidates += anchor.glob("test*/conftest.py")
             yield from _inside(folder, (path for path in candidates if path.is_file()))
-    yield from _inside(folder, (Path(entry or ".") for entry in sys.path))
 
 
 def _conftest_anchors(config: pytest.Config) -> list[Path]:
