@@ -1,4 +1,4 @@
-"""Paged grouped-query decode attention: all sequences as one padded batch."""
+"""Paged grouped-query decode attention, one sequence at a time, one batched product over the key-value heads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def decode_tokens(
     sm_scale: float,
 ) -> Pair:
     """Pages of one token."""
-    return _decode(q, k_cache, v_cache, kv_indptr, kv_indices, kv_indptr.diff(), sm_scale)
+    return _decode(q, k_cache, v_cache, kv_indptr, kv_indices, None, sm_scale)
 
 
 def decode_pages(
@@ -33,9 +33,7 @@ def decode_pages(
     sm_scale: float,
 ) -> Pair:
     """Pages of several tokens, the last one of a sequence part-filled."""
-    pages = kv_indptr.diff()
-    lengths = torch.where(pages > 0, (pages - 1) * k_cache.shape[1] + kv_last_page_len, 0)
-    return _decode(q, k_cache, v_cache, kv_indptr, kv_indices, lengths, sm_scale)
+    return _decode(q, k_cache, v_cache, kv_indptr, kv_indices, kv_last_page_len, sm_scale)
 
 
 def _decode(
@@ -44,18 +42,19 @@ def _decode(
     v_cache: torch.Tensor,
     kv_indptr: torch.Tensor,
     kv_indices: torch.Tensor,
-    lengths: torch.Tensor,
+    last_page_len: torch.Tensor | None,
     sm_scale: float,
 ) -> Pair:
-    slots, exists = token_slots(kv_indptr, kv_indices, lengths, k_cache.shape[1])
-    keys = k_cache.flatten(0, 1)[slots].float()  # [batch, tokens, kv_heads, dim]
-    values = v_cache.flatten(0, 1)[slots].float()
-    grouped = q.float().unflatten(1, (keys.shape[2], -1))  # [batch, kv_heads, group, dim]
-    logits = torch.einsum("bhgd,bthd->bhgt", grouped, keys) * sm_scale
-    logits = logits.masked_fill(~exists[:, None, None, :], -math.inf)
-    lse = torch.logsumexp(logits, dim=-1)
-    weights = torch.exp(logits - lse.unsqueeze(-1)).nan_to_num(
-        0.0
-    )  # -inf minus -inf: a sequence without tokens
-    output = torch.einsum("bhgt,bthd->bhgd", weights, values)
-    return output.flatten(1, 2).to(q.dtype), lse.flatten(1) / math.log(2)
+    output = torch.zeros_like(q)
+    lse = q.new_full(q.shape[:2], -math.inf, dtype=torch.float32)
+    keys, values = k_cache.flatten(0, 1), v_cache.flatten(0, 1)
+    queries = (q.float() * sm_scale).unflatten(1, (k_cache.shape[2], -1))  # [batch, kv_heads, group, dim]
+    for b, slots in enumerate(token_slots(kv_indptr, kv_indices, last_page_len, k_cache.shape[1])):
+        if slots.numel() == 0:
+            continue
+        logits = torch.einsum("hgd,thd->hgt", queries[b], keys[slots].float())
+        sums = logits.logsumexp(-1)
+        attended = torch.einsum("hgt,thd->hgd", (logits - sums.unsqueeze(-1)).exp(), values[slots].float())
+        output[b] = attended.flatten(0, 1)
+        lse[b] = sums.flatten() / math.log(2)
+    return output, lse

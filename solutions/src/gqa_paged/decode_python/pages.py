@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 
 def token_slots(
-    kv_indptr: torch.Tensor, kv_indices: torch.Tensor, lengths: torch.Tensor, page_size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Slots [batch, longest] of each sequence's tokens in the flattened cache, and which of them exist."""
-    longest = int(lengths.max()) if lengths.numel() else 0
-    position = torch.arange(longest, device=lengths.device)
-    exists = position < lengths.unsqueeze(1)
-    entry = kv_indptr[:-1].unsqueeze(1) + position // page_size
-    page = kv_indices.long()[torch.where(exists, entry, 0)] if kv_indices.numel() else entry.long()
-    return page * page_size + position % page_size, exists
+    kv_indptr: torch.Tensor, kv_indices: torch.Tensor, last_page_len: torch.Tensor | None, page_size: int
+) -> Iterator[torch.Tensor]:
+    """Yield, for each sequence, the places of its tokens in the cache flattened to [pages * page_size, ...]."""
+    offsets = torch.arange(page_size, device=kv_indices.device)
+    slots = kv_indices.long().unsqueeze(1) * page_size + offsets
+    bounds = kv_indptr.tolist()
+    filled = [page_size] * (len(bounds) - 1) if last_page_len is None else last_page_len.tolist()
+    for first, last, in_last_page in zip(bounds, bounds[1:], filled, strict=False):
+        length = (last - first - 1) * page_size + in_last_page
+        yield slots[first:last].flatten()[: max(length, 0)]
