@@ -44,7 +44,8 @@ def find_solutions(
     Raises
     ------
     SettingsError
-        A solution named by a flag cannot be read or belongs to no definition of the tracesets.
+        A solution named by a flag cannot be read or belongs to no definition of the tracesets, or one that the
+        ini names without a glob is not there.
     """
     good: list[LoadedSolution] = []
     bad: list[BadSolution] = []
@@ -118,7 +119,9 @@ def _solution_paths(settings: Settings) -> Iterator[Path]:
             [entry] if entry.exists() else [Path(p) for p in sorted(glob.glob(str(entry), recursive=True))]
         )
         if not matches and not glob.has_magic(str(entry)):
-            matches = [entry]
+            raise SettingsError(
+                f"ini option fib_solutions names {shown(entry)}, which is not there; correct it"
+            )
         for match in matches:
             yield from _solutions_below(match) if match.is_dir() else [match]
 
