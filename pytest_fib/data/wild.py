@@ -39,7 +39,10 @@ def definition_fields(value: Any) -> Fields:
     fields = _some(source, "name", "axes", "inputs", "outputs")
     fields["op_type"] = source.get("op_type") or source.get("type") or ""
     fields["reference"] = "" if source.get("reference") is None else source["reference"]
-    fields |= _said(source, "tags", "constraints", "description", "custom_inputs_entrypoint")
+    fields |= _said(source, "description", "custom_inputs_entrypoint")
+    for key in ("tags", "constraints"):
+        listed = source.get(key)
+        fields[key] = [item for item in listed if item != ""] if isinstance(listed, list) else listed or []
     if isinstance(fields.get("axes"), dict):
         fields["axes"] = {name: _axis(axis) for name, axis in fields["axes"].items()}
     for group in ("inputs", "outputs"):
