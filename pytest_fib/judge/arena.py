@@ -95,13 +95,13 @@ class JudgeArena:
 
     def fill(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
         """Copy the inputs of one call into set ``index``."""
-        while len(self._views) <= index:
-            self._views.append(_views(self._inputs.map, self.plan.inputs, len(self._views)))
-        for name, view in self._views[index].items():
+        for name, view in self.inputs_of(index).items():
             view.copy_(inputs[name])
 
     def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
         """Return views of the inputs in set ``index`` as the candidate sees them now."""
+        while len(self._views) <= index:
+            self._views.append(_views(self._inputs.map, self.plan.inputs, len(self._views)))
         return self._views[index]
 
     def prepare(self, requests: Sequence[int]) -> None:
