@@ -170,7 +170,10 @@ def float8_saturates_as_on_nvidia() -> str:
 def every_pattern_to_wider_floats() -> str:
     octets = torch.arange(256, dtype=torch.int32).to(torch.uint8)
     wrong = ""
-    for dtype in (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz):
+    dtypes = [torch.float8_e4m3fn, torch.float8_e5m2]
+    if tuple(map(int, triton.__version__.split(".")[:2])) > (3, 6):  # 3.6 refuses AMD's float8
+        dtypes += [torch.float8_e4m3fnuz, torch.float8_e5m2fnuz]
+    for dtype in dtypes:
         narrow = octets.view(dtype)
         wrong += same(f"{dtype} to float32", cast(narrow, torch.float32), narrow.float())
         wrong += same(f"{dtype} to bfloat16", cast(narrow, torch.bfloat16), narrow.bfloat16())
