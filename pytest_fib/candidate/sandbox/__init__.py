@@ -8,7 +8,7 @@ Every layer is tried on its own and its outcome recorded; one that the kernel re
     report = lock_down(policy, report)       # the candidate, before anything untrusted
 """
 
-from pytest_fib.candidate.sandbox.entry import enter_inside, lock_down, scratch_of, user_of
+from pytest_fib.candidate.sandbox.entry import enter_inside, lock_down, scratch_of
 from pytest_fib.candidate.sandbox.launch import launch
 from pytest_fib.candidate.sandbox.namespaces import enter_namespaces
 from pytest_fib.candidate.sandbox.policy import Policy, default_readable, nvidia_devices
@@ -28,5 +28,4 @@ __all__ = [
     "nvidia_devices",
     "probe",
     "scratch_of",
-    "user_of",
 ]

@@ -9,7 +9,6 @@ import tempfile
 
 from pytest_fib.candidate.sandbox import landlock, seccomp
 from pytest_fib.candidate.sandbox.capabilities import (
-    CANDIDATE_UID,
     become_nobody,
     can_build_as_root,
     drop_all,
@@ -63,16 +62,17 @@ def scratch_of(policy: Policy, report: Report) -> str | None:
 
 def _identity(policy: Policy, report: Report) -> list[Layer]:
     """Become nobody if this process is root, in a user namespace that has no power over the other namespaces."""
-    layers = []
-    if can_build_as_root() and not report.active("user"):
+    if os.geteuid() != 0:
+        return [Layer("uid", True)]
+    if not can_build_as_root():
+        return [Layer("uid", False, "root without the power to become another user")]
+    if not report.active("root"):
+        # What this user may read, such as a Python in its home folder, may be closed to any other.
+        nobody = Layer("uid", False, "needs the private root")
+    else:
         nobody = attempt("uid", lambda: become_nobody(policy.devices), policy.without)
         own_proc_entries()
-        layers = [nobody, attempt("user", enter_user_namespace, policy.without)]
-    elif os.geteuid() == 0:
-        layers = [Layer("uid", False, "root without the power to become another user")]
-    else:
-        layers = [Layer("uid", True)]
-    return layers
+    return [nobody, attempt("user", enter_user_namespace, policy.without)]
 
 
 def _no_new_privs() -> None:
@@ -96,8 +96,3 @@ def _move_in(scratch: str | None) -> None:
     if scratch is not None:
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch
         tempfile.tempdir = None  # found anew, under TMPDIR
-
-
-def user_of(policy: Policy) -> int:
-    """Return the user id, as seen from outside, of a candidate that this process would start."""
-    return CANDIDATE_UID if can_build_as_root() and "uid" not in policy.without else os.geteuid()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from functools import partial
@@ -153,7 +154,7 @@ class _Builder:
         target = self._staging + path
         if not os.path.lexists(target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            if os.path.isdir(path):
+            if stat.S_ISDIR(os.fstat(tree).st_mode):
                 os.mkdir(target)
             else:
                 os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))

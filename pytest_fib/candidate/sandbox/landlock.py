@@ -117,7 +117,7 @@ def _apply(version: int, files: Access, tcp: int, scopes: int, rules: Iterable[_
     ruleset = syscall("landlock_create_ruleset", attributes, size, 0)
     try:
         for path, access in rules if files else ():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 _allow(ruleset, path, access & files)
         syscall("landlock_restrict_self", ruleset, 0)
     finally:
