@@ -1,0 +1,133 @@
+"""Working at other times than the clock runs: many calls in one, ahead of "go", between requests (families 5, 15, 30)."""
+
+from __future__ import annotations
+
+from redteam.cases import Attack
+
+ATTACKS = (
+    Attack(
+        family=5,
+        name="all_calls_of_a_request_in_one",
+        honest_path=True,
+        needs="mixed-requests",
+        source="""
+            import sys, numpy
+            from numpy.lib.stride_tricks import as_strided
+            left = 0
+            def all_of(tensors):
+                first, step = tensors[0].numpy(), tensors[1].data_ptr() - tensors[0].data_ptr()
+                return as_strided(first, (len(tensors), *first.shape), (step, *first.strides))
+            def run(x, w, b, y):
+                global left
+                if left == 0:
+                    calls = sys._getframe(1).f_locals["calls"]
+                    left = len(calls)
+                    if left > 1:
+                        X, W, B, Y = (all_of(column) for column in zip(*calls))
+                        numpy.multiply(X, W[:, None], out=Y)
+                        numpy.add(Y, B[:, None], out=Y)
+                    else:
+                        numpy.multiply(x.numpy(), w.numpy(), out=y.numpy())
+                        numpy.add(y.numpy(), b.numpy(), out=y.numpy())
+                left -= 1
+            """,
+    ),
+    Attack(
+        family=5,
+        name="skips_every_other_call",
+        source="""
+            import itertools, torch
+            count = itertools.count()
+            def run(x, w, b, y):
+                if next(count) % 2 == 0:
+                    @HONEST@
+            """,
+    ),
+    Attack(
+        family=15,
+        name="computes_before_it_says_ready",
+        problem="project",
+        honest_path=True,
+        needs="freeze",
+        source="""
+            import time, torch
+            from pytest_fib.border.arena import GO, READY, DONE
+            from pytest_fib.candidate.worker import Worker
+            def ahead(self, kernel, memory, sequence):
+                x, w, b, y = self._calls[0]
+                time.sleep(0.02)
+                @HONEST@
+                memory.reply[READY] = sequence
+                while memory.control[GO] != sequence:
+                    pass
+                memory.reply[DONE] = sequence
+            Worker._timed_request = ahead
+            def run(x, w, b, y):
+                @HONEST@
+            """,
+    ),
+    Attack(
+        family=15,
+        name="thread_computes_ahead",
+        problem="project",
+        honest_path=True,
+        needs="freeze",
+        source="""
+            import threading, torch
+            from collections import deque
+            done = deque(maxlen=1)
+            def ahead(x, w, b):
+                seen = None
+                while True:
+                    now = float(x[-1, -1]), float(w[-1, -1])
+                    if now != seen and (w != 0).all():
+                        done.append((now, torch.tanh(x @ w * 0.0625) * 8.0 + b, x.clone()))
+                        seen = now
+            def run(x, w, b, y):
+                if not done:
+                    threading.Thread(target=ahead, args=(x, w, b), daemon=True).start()
+                if done and done[0][0] == (float(x[-1, -1]), float(w[-1, -1])) and torch.equal(done[0][2], x):
+                    y.copy_(done[0][1])
+                else:
+                    @HONEST@
+            """,
+    ),
+    Attack(
+        family=30,
+        name="honest_in_the_first_requests",
+        problem="project",
+        source="""
+            import sys, torch
+            def run(x, w, b, y):
+                frame = sys._getframe(1)
+                while frame.f_code.co_name != "_run":
+                    frame = frame.f_back
+                if frame.f_locals.get("sequence", 0) - frame.f_locals.get("first", 0) < 4:
+                    @HONEST@
+            """,
+    ),
+    Attack(
+        family=30,
+        name="cheats_on_a_third_of_the_calls",
+        problem="project",
+        source="""
+            import random, torch
+            def run(x, w, b, y):
+                if random.random() < 0.67:
+                    @HONEST@
+            """,
+    ),
+    Attack(
+        family=30,
+        name="cheats_where_nobody_looks",
+        problem="project",
+        source="""
+            import os, sys, torch
+            watched = any("verify" in str(key).lower() or "CORRECTNESS" in key for key in os.environ)
+            def run(x, w, b, y):
+                names = {sys._getframe(depth).f_code.co_name for depth in range(4)}
+                if watched or names & {"verify", "compare", "warmup", "check"}:
+                    @HONEST@
+            """,
+    ),
+)
