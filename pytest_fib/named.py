@@ -15,7 +15,7 @@ from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.errors import DataError, SettingsError
-from pytest_fib.options import Settings
+from pytest_fib.settings import Settings
 
 KIT_FILE = "config.toml"
 

@@ -27,7 +27,7 @@ from pytest_fib.named import (
     traceset_of,
     tracesets_of_arguments,
 )
-from pytest_fib.options import Settings
+from pytest_fib.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_fib.data.definition import Definition

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_fib.errors import SettingsError
 from pytest_fib.named import find_tracesets, shipped_traceset
-from pytest_fib.options import Settings
+from pytest_fib.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

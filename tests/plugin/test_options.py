@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fib.options import Settings
+from pytest_fib.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Project
