@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
-JSON_LIMIT = 64 << 20
+JSON_LIMIT = 32 << 20
 LINES_LIMIT = 1 << 30
 _DEPTH_LIMIT = 64
 

@@ -12,7 +12,23 @@ from pytest_fib.errors import DataError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _NOT_THERE = object()
-_OBJECTS = frozenset({"dict_type", "model_type", "model_attributes_type"})
+_DEMANDS = {
+    "dict_type": "should be an object",
+    "model_type": "should be an object",
+    "model_attributes_type": "should be an object",
+    "tuple_type": "should be a list",
+    "string_type": "should be text",
+    "string_too_short": "should not be empty",
+    "string_too_long": "should have at most {max_length} characters",
+    "string_pattern_mismatch": "has characters that are not allowed",
+    "string_unicode": "should be text without broken characters",
+    "bool_type": "should be true or false",
+    "int_type": "should be an integer",
+    "greater_than_equal": "should be at least {ge}",
+    "less_than_equal": "should be at most {le}",
+    "too_short": "should have at least {min_length} items",
+    "too_long": "should have at most {max_length} items",
+}
 
 
 def validated(model: type[_Model], fields: dict[str, Any]) -> _Model:
@@ -39,9 +55,18 @@ def _sentence(error: ErrorDetails, fields: dict[str, Any]) -> str:
         return f"{field} has no 'type'; add it"
     if kind == "union_tag_invalid":
         return f"{field} has the type {show(context['tag'])}; use one of {context['expected_tags']}"
-    message = "should be an object" if kind in _OBJECTS else error["msg"].replace("Input", "", 1).strip()
-    message = message[:1].lower() + message[1:]
-    return escape(f"{field}: {message}, found {show(error['input'])}; correct it", 500)
+    return escape(f"{field} {_demand(error, context)}, found {show(error['input'])}; correct it", 500)
+
+
+def _demand(error: ErrorDetails, context: dict[str, Any]) -> str:
+    kind = error["type"]
+    if kind in _DEMANDS:
+        return _DEMANDS[kind].format_map(context)
+    return (
+        "s" + error["msg"].partition("s")[2]
+        if error["msg"].startswith("Input s")
+        else f"is wrong ({error['msg']})"
+    )
 
 
 def _field(error: ErrorDetails, fields: dict[str, Any]) -> str:

@@ -157,7 +157,7 @@ def _path_fault(path: str) -> str | None:
     if "\\" in path or ":" in path:
         return "contains a backslash or a colon; write it with forward slashes"
     if path.startswith(("/", "~", "-")):
-        return "should be relative to the solution's folder; shorten it"
+        return "should be relative to the solution's folder; write it so"
     if ".." in path.split("/"):
         return "leaves the solution's folder; remove '..'"
     if path.endswith("/") or posixpath.normpath(path) == ".":

@@ -18,8 +18,6 @@ from pytest_fib.data.solution import SOURCES_LIMIT
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
 SOURCE_LIMIT = 16 << 20
 """A source file that is read from a folder may have so many bytes."""
 
@@ -71,9 +69,10 @@ def text_inside(folder: Path, file: Path) -> str | None:
 
 
 def _tables(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     text = files.read_text(path, SOURCE_LIMIT)
     try:
-        config: dict[str, Any] = _toml.loads(text)
+        config: dict[str, Any] = toml.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not TOML ({escape(str(error), 120)}); correct it") from None
     solution, build = config.get("solution"), config.get("build")

@@ -29,7 +29,9 @@ def escape(text: str, limit: int = 200) -> str:
 
 
 def show(value: object, limit: int = 60) -> str:
-    """Return a short, escaped, single-line picture of any value, for use in a message."""
+    """Return a short, escaped, single-line picture of a JSON value, for use in a message."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     shortener = reprlib.Repr()
     shortener.maxstring = shortener.maxother = shortener.maxlong = limit
     return escape(shortener.repr(value), limit)

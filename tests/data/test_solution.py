@@ -160,27 +160,27 @@ def top(**changes: Any) -> Callable[[Json], Any]:
 
 REJECTED: dict[str, tuple[Callable[[Json], Any], str]] = {
     "a list": (lambda solution: [solution], "a solution should be one JSON object, found a list"),
-    "no spec": (top(spec=...), "field 'spec' should be a JSON object, found None"),
+    "no spec": (top(spec=...), "field 'spec' should be a JSON object, found null"),
     "no name": (top(name=...), "field 'name' is missing; add it"),
     "no definition": (top(definition=...), "field 'definition' is missing; add it"),
-    "definition is null": (top(definition=None), "field 'definition': should be a valid string, found None"),
-    "no sources": (top(sources=...), "field 'sources' should list at least one file, found None"),
+    "definition is null": (top(definition=None), "field 'definition' should be text, found null"),
+    "no sources": (top(sources=...), "field 'sources' should list at least one file, found null"),
     "empty sources": (top(sources=[]), "field 'sources' should list at least one file, found []"),
     "sources as an object": (top(sources={"main.py": "x"}), "field 'sources' should list"),
     "source without path": (top(sources=[{"content": "x"}]), "should have a 'path' and a 'content'"),
-    "source is null": (top(sources=[None]), "should have a 'path' and a 'content', found None"),
+    "source is null": (top(sources=[None]), "should have a 'path' and a 'content', found null"),
     "content is a number": (top(sources=[{"path": "main.py", "content": 5}]), "should be text, found 5"),
     "content empty, no file beside": (
         top(sources=[{"path": "main.py", "content": ""}]),
         "is empty and no such file",
     ),
-    "no language": (spec(language=...), "field 'spec.language' should name a language, found None"),
+    "no language": (spec(language=...), "field 'spec.language' should name a language, found null"),
     "languages empty": (spec(language=..., languages=[]), "should name a language, found []"),
     "language is a number": (spec(language=7), "should name a language, found 7"),
     "language with odd characters": (spec(language="py\nthon"), "field 'spec.language'"),
     "no entry point": (
         spec(entry_point=...),
-        "field 'spec.entry_point' should read 'file.py::function', found None",
+        "field 'spec.entry_point' should read 'file.py::function', found null",
     ),
     "entry without file, two sources": (
         spec(entry_point="run"),
@@ -196,7 +196,7 @@ REJECTED: dict[str, tuple[Callable[[Json], Any], str]] = {
     "style is a text": (spec(destination_passing_style="no"), "field 'spec.destination_passing_style'"),
     "unknown binding": (
         spec(binding="ctypes"),
-        "field 'spec.binding': should be 'tvm-ffi' or 'torch', found 'ctypes'",
+        "field 'spec.binding' should be 'tvm-ffi' or 'torch', found 'ctypes'",
     ),
     "binding is a list": (spec(binding=[]), "field 'spec.binding'"),
     "absolute path": (sources("/etc/passwd"), "should be relative to the solution's folder"),

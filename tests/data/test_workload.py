@@ -172,7 +172,7 @@ REJECTED = {
     "no axes": (inner(axes=...), "field 'axes' is missing; add it"),
     "negative axis": (
         inner(axes={"rows": -3}),
-        "field 'axes.rows': should be greater than or equal to 0, found -3",
+        "field 'axes.rows' should be at least 0, found -3",
     ),
     "axis is a float": (inner(axes={"rows": 1.5}), "field 'axes.rows'"),
     "axis is a bool": (inner(axes={"rows": True}), "field 'axes.rows'"),
@@ -188,9 +188,9 @@ REJECTED = {
     ),
     "input is a text": (
         inner(inputs={"x": "random"}),
-        "field 'inputs.x': should be an object, found 'random'",
+        "field 'inputs.x' should be an object, found 'random'",
     ),
-    "scalar without value": (inner(inputs={"x": {"type": "scalar"}}), "input 'x' is a scalar of value None"),
+    "scalar without value": (inner(inputs={"x": {"type": "scalar"}}), "input 'x' is a scalar of value null"),
     "scalar text": (
         inner(inputs={"x": {"type": "scalar", "value": "yes"}}),
         "input 'x' is a scalar of value 'yes'",
