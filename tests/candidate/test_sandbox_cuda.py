@@ -1,0 +1,121 @@
+"""CUDA inside the sandbox: the driver starts, Triton compiles, and nothing of the machine is opened for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from typing import Any
+
+import pytest
+
+from pytest_fib.candidate.sandbox import nvidia_devices
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif("/dev/nvidiactl" not in nvidia_devices(), reason="there is no NVIDIA driver"),
+]
+Sandbox = Any
+
+POLICY = {"devices": nvidia_devices(), "cuda": True}
+
+
+def run_on_cuda() -> list[float]:
+    import threading
+    import time
+
+    import torch
+
+    start = time.perf_counter()
+    x = torch.ones(1000, 1000, device="cuda")
+    y = float((x @ x).sum())
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(float((x + x).sum())))
+    thread.start()
+    thread.join()
+    return [y, *seen, time.perf_counter() - start]
+
+
+def test_torch_runs_on_cuda(as_caller: Sandbox) -> None:
+    outcome = as_caller(run_on_cuda, preimport=("torch",), policy=POLICY)
+    assert outcome.returned is not None, outcome.raised
+    assert outcome.returned[:2] == [1e9, 2e6]
+    assert outcome.report.missing == ()
+
+
+def compile_triton() -> list[float]:
+    import pathlib
+    import sys
+
+    pathlib.Path("/tmp/kernels").mkdir()
+    pathlib.Path("/tmp/kernels/doubling.py").write_text(
+        "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef twice(x, n: tl.constexpr):\n"
+        "    at = tl.arange(0, n)\n    tl.store(x + at, tl.load(x + at) * 2)\n"
+    )
+    sys.path.append("/tmp/kernels")
+    import torch
+    from doubling import twice
+
+    x = torch.arange(4.0, device="cuda")
+    twice[(1,)](x, 4)
+    return x.tolist()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+def test_triton_compiles_and_runs(as_caller: Sandbox) -> None:
+    outcome = as_caller(compile_triton, preimport=("torch",), policy=POLICY)
+    assert outcome.returned == [0.0, 2.0, 4.0, 6.0], outcome.printed
+
+
+def compile_with_torch() -> float:
+    import torch
+
+    return float(torch.compile(lambda x: torch.sin(x) * 0 + 2)(torch.ones(8, device="cuda")).sum())
+
+
+def test_torch_compile_works(as_caller: Sandbox) -> None:
+    outcome = as_caller(compile_with_torch, preimport=("torch",), policy=POLICY)
+    assert outcome.returned == 16.0, outcome.printed
+
+
+def compile_with_nvcc() -> int:
+    import ctypes
+    import pathlib
+    import subprocess
+
+    pathlib.Path("/tmp/k.cu").write_text(
+        "__global__ void k(int* x) { *x = 42; }\n"
+        'extern "C" int answer() { int* d; int h = 0; cudaMalloc(&d, 4); k<<<1, 1>>>(d);\n'
+        "  cudaMemcpy(&h, d, 4, cudaMemcpyDeviceToHost); return h; }\n"
+    )
+    command = ["nvcc", "-arch=native", "-shared", "-Xcompiler", "-fPIC", "-o", "/tmp/k.so", "/tmp/k.cu"]
+    subprocess.run(command, check=True, timeout=120)
+    return int(ctypes.CDLL("/tmp/k.so").answer())
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+def test_nvcc_works(as_caller: Sandbox) -> None:
+    outcome = as_caller(compile_with_nvcc, policy=POLICY)
+    assert outcome.returned == 42, outcome.printed
+
+
+def open_shared_memory(handle: list[Any]) -> float:
+    import torch
+
+    storage = torch.UntypedStorage._new_shared_cuda(
+        handle[0], *(bytes.fromhex(part) if isinstance(part, str) else part for part in handle[1:])
+    )
+    x = torch.empty(0, device="cuda").set_(storage)
+    x += 1
+    torch.cuda.synchronize()
+    return float(x[0])
+
+
+def test_memory_of_the_judge_can_be_mapped_and_written(as_caller: Sandbox) -> None:
+    import torch
+
+    x = torch.full((1 << 20,), 4.0, device="cuda")
+    torch.cuda.synchronize()
+    handle = [part.hex() if isinstance(part, bytes) else part for part in x.untyped_storage()._share_cuda_()]
+    outcome = as_caller(open_shared_memory, preimport=("torch",), policy=POLICY, handle=handle)
+    assert outcome.returned == 5.0, outcome.printed
+    assert float(x[0]) == 5.0
