@@ -10,8 +10,6 @@ from types import ModuleType
 
 import pytest
 
-pytest_plugins = ["pytester"]
-
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
