@@ -3,7 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What the candidates of one keeper may see and use beside Python, its packages and the compilers.
+
+    Attributes
+    ----------
+    readable
+        Further files and folders to read.
+    artifact_dir, build_dir
+        A folder to read build products from, and one to write them to; empty for none.
+    scratch_dir
+        Where to write if the kernel refuses a private root; empty for nowhere.
+    cuda
+        Whether the devices of the NVIDIA driver are needed.
+    """
+
+    readable: tuple[str, ...] = ()
+    artifact_dir: str = ""
+    build_dir: str = ""
+    scratch_dir: str = ""
+    cuda: bool = False
+
+    def to_text(self) -> str:
+        """Return the confinement as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Confinement:
+        """Read what ``to_text`` wrote."""
+        raw = json.loads(text)
+        raw["readable"] = tuple(raw["readable"])
+        return cls(**raw)
 
 
 @dataclass(frozen=True)
@@ -22,8 +56,6 @@ class Order:
         Whether outputs are passed as last arguments; None to infer it from the signature.
     inputs, outputs
         Number of inputs and names of the outputs, in definition order.
-    work_dir
-        A private, empty folder for this candidate.
     artifact_dir
         Where a build puts its product, and where a load finds it; empty where the language needs no build.
     threads
@@ -40,12 +72,10 @@ class Order:
     destination_passing: bool | None
     inputs: int
     outputs: tuple[str, ...]
-    work_dir: str
     artifact_dir: str
     threads: int = 1
     low_precision: bool = False
     device: str = "cpu"
-    extra: dict[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return the order as JSON text."""

@@ -23,10 +23,13 @@ class Kind(enum.IntEnum):
     """What a message says."""
 
     # judge -> zygote
+    KEEP = 3
+    # judge -> zygote or keeper
     FORK = 1
     KILL = 2
-    # zygote -> judge
+    # zygote, keeper or candidate -> judge
     READY = 10
+    # zygote or keeper -> judge
     FORKED = 11
     EXITED = 12
     # judge -> candidate

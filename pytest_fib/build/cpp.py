@@ -38,7 +38,7 @@ def build(order: Order) -> None:
         raise BuildError(
             f"no source ends in one of {', '.join(sorted(_SUFFIXES))}: there is nothing to compile"
         )
-    build_dir = Path(order.work_dir) / "objects"
+    build_dir = root.parent / "objects"
     build_dir.mkdir()
     try:
         library = tvm_ffi_cpp.build(

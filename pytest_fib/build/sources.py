@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -20,10 +21,9 @@ _NEVER_SIBLINGS = sys.stdlib_module_names | {"torch", "triton", "tvm_ffi", "nump
 
 
 def write_sources(order: Order) -> Path:
-    """Write the sources below ``order.work_dir`` and return their folder."""
-    root = Path(order.work_dir) / PACKAGE
-    if root.exists():
-        return root
+    """Write the sources into a new folder of this candidate's own and return it."""
+    root = Path(tempfile.mkdtemp()) / PACKAGE
+    root.mkdir()
     for name, content in order.sources.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import socket
 import sys
 
 from pytest_fib.border.wire import Kind, Message, send
+from pytest_fib.candidate.confine import readable_by_default
 from pytest_fib.candidate.limits import become_zygote
 from pytest_fib.candidate.server import serve
 
@@ -28,6 +29,7 @@ def main(argv: list[str]) -> int:
         importlib.import_module(name)
     if "triton" in argv[1:]:
         importlib.import_module("pytest_fib.build.triton").prepare()
+    readable_by_default()
     # A collection in a child would touch, and so copy, every page that it shares with this process.
     gc.collect()
     gc.freeze()

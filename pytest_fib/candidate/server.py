@@ -1,4 +1,8 @@
-"""The zygote's loop: fork a candidate, kill a candidate, report an exit. It never runs an op itself."""
+"""The loop of zygote and keeper: fork a candidate, kill a candidate, report an exit. It never runs an op itself.
+
+A zygote is the clean template. A *keeper* is a fork of it that has entered namespaces of its own and is process 1 in
+them; candidates are forks of a keeper, and go with it. Both serve the judge in the same way.
+"""
 
 from __future__ import annotations
 
@@ -6,76 +10,133 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pytest_fib.border.order import Confinement
 from pytest_fib.border.wire import Kind, Message, WireError, receive_with_fds, send
+from pytest_fib.candidate.confine import Walls, around
 from pytest_fib.candidate.limits import become_candidate
+
+_SOFTWARE = 70  # EX_SOFTWARE: a process of ours that failed
 
 
 @dataclass
-class _Children:
-    """Candidates that are alive, by the descriptor that becomes readable when they die."""
+class _Server:
+    """One serving process.
 
+    Attributes
+    ----------
+    sock
+        Towards the judge.
+    walls
+        What candidates have to put on before they run anything; None in a zygote.
+    pid_of
+        Children that are alive, by the descriptor that becomes readable when they die.
+    """
+
+    sock: socket.socket
+    walls: Walls | None = None
     pid_of: dict[int, int] = field(default_factory=dict)
+    poll: select.poll = field(default_factory=select.poll)
 
-    def fd_of(self, pid: int) -> int | None:
-        return next((fd for fd, known in self.pid_of.items() if known == pid), None)
+    def serve(self) -> None:
+        self.poll.register(self.sock, select.POLLIN)
+        while True:
+            for fd, _event in self.poll.poll():
+                if fd != self.sock.fileno():
+                    self._reap(fd)
+                elif not self._answer():
+                    for pid in self.pid_of.values():
+                        _kill(pid)
+                    kill_orphans()
+                    return
+
+    def _answer(self) -> bool:
+        """Serve one message; return False once the judge is gone."""
+        try:
+            message, fds = receive_with_fds(self.sock)
+        except WireError:
+            return False
+        if message.kind == Kind.FORK:
+            control, output = fds
+            self._fork(fds, lambda: _candidate(message, control, output, self.walls))
+        elif message.kind == Kind.KEEP:
+            keeper, confinement = fds
+            self._fork(fds, lambda: _keep(keeper, confinement))
+        elif message.kind == Kind.KILL and message.a in self.pid_of.values():
+            _kill(message.a)
+        return True
+
+    def _fork(self, fds: list[int], child: Callable[[], None]) -> None:
+        """Fork a process that owns ``fds`` and runs ``child``; nothing else of this process stays open in it."""
+        pid = os.fork()
+        if pid == 0:
+            _close_all_but(fds)
+            _leave(child)
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self.pid_of[pidfd] = pid
+        self.poll.register(pidfd, select.POLLIN)
+        send(self.sock, Message(Kind.FORKED, a=pid))
+
+    def _reap(self, pidfd: int) -> None:
+        self.poll.unregister(pidfd)
+        os.close(pidfd)
+        pid = self.pid_of.pop(pidfd)
+        _, status = os.waitpid(pid, 0)
+        if not self.pid_of:
+            kill_orphans()
+        with suppress(WireError):
+            send(self.sock, Message(Kind.EXITED, a=pid, b=status))
 
 
 def serve(sock: socket.socket) -> None:
-    """Serve FORK and KILL until the judge closes its end; then nothing that was started here is left alive."""
-    children = _Children()
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    while True:
-        for fd, _event in poll.poll():
-            if fd != sock.fileno():
-                _reap(fd, children, poll, sock)
-                continue
-            try:
-                message, fds = receive_with_fds(sock)
-            except WireError:
-                for pid in children.pid_of.values():
-                    _kill(pid)
-                kill_orphans()
-                return
-            if message.kind == Kind.FORK:
-                _fork(message, fds, children, poll, sock)
-            elif message.kind == Kind.KILL and children.fd_of(message.a) is not None:
-                _kill(message.a)
+    """Serve the judge until it closes its end; then nothing that was started here is left alive."""
+    _Server(sock).serve()
 
 
-def _fork(
-    message: Message, fds: list[int], children: _Children, poll: select.poll, sock: socket.socket
-) -> None:
-    control, output = fds
+def _candidate(message: Message, control: int, output: int, walls: Walls | None) -> None:
+    """Be a candidate, until the judge hangs up."""
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    cores = {core for core in range(64) if message.c >> core & 1} or None
+    become_candidate(memory_bytes=message.b, cores=cores)
+    layers = "[]" if walls is None else walls.lock_down()
+    from pytest_fib.candidate.worker import Worker
+
+    sock = socket.socket(fileno=control)
+    send(sock, Message(Kind.READY, text=layers))
+    Worker(sock).serve()
+
+
+def _keep(keeper: int, confinement: int) -> None:
+    """Enter new namespaces, whose process 1 serves as keeper; this process waits for it and ends with it."""
+    with open(confinement) as file:
+        file.seek(0)
+        walls = around(Confinement.from_text(file.read()))
     pid = os.fork()
     if pid == 0:
-        for fd in children.pid_of:
-            os.close(fd)
-        sock.close()
-        _candidate(message, control, output)
-    os.close(control)
-    os.close(output)
-    pidfd = os.pidfd_open(pid)
-    children.pid_of[pidfd] = pid
-    poll.register(pidfd, select.POLLIN)
-    send(sock, Message(Kind.FORKED, a=pid))
+        _leave(lambda: _serve_inside(keeper, walls))
+    os.close(keeper)
+    os.waitpid(pid, 0)
 
 
-def _candidate(message: Message, control: int, output: int) -> None:
-    """Be a candidate: never returns."""
-    status = 70  # EX_SOFTWARE: the loop below leaves by os._exit with a status of its own
+def _serve_inside(keeper: int, walls: Walls) -> None:
+    walls.enter()
+    with socket.socket(fileno=keeper) as sock:
+        send(sock, Message(Kind.READY))
+        _Server(sock, walls).serve()
+
+
+def _leave(action: Callable[[], object]) -> None:
+    """Run ``action`` and exit, whatever happens: nothing of the caller's stack may run on in a child."""
+    status = _SOFTWARE
     try:
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
-        cores = {core for core in range(64) if message.c >> core & 1} or None
-        become_candidate(memory_bytes=message.b, cores=cores)
-        from pytest_fib.candidate.worker import Worker
-
-        Worker(socket.socket(fileno=control)).serve()
+        action()
         status = 0
     except BaseException:
         import traceback
@@ -85,15 +146,12 @@ def _candidate(message: Message, control: int, output: int) -> None:
         os._exit(status)
 
 
-def _reap(pidfd: int, children: _Children, poll: select.poll, sock: socket.socket) -> None:
-    poll.unregister(pidfd)
-    os.close(pidfd)
-    pid = children.pid_of.pop(pidfd)
-    _, status = os.waitpid(pid, 0)
-    if not children.pid_of:
-        kill_orphans()
-    with suppress(WireError):
-        send(sock, Message(Kind.EXITED, a=pid, b=status))
+def _close_all_but(fds: list[int]) -> None:
+    keep = {0, 1, 2, *fds}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            with suppress(OSError):
+                os.close(int(name))
 
 
 def _kill(pid: int) -> None:

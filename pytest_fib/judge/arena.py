@@ -17,30 +17,13 @@ import numpy.typing as npt
 import torch
 
 from pytest_fib.border.arena import CONTROL_BYTES, GUARD, REPLY_BYTES, Plan, Region, Slot
+from pytest_fib.judge.memory import SIZE_SEALS, memory_file
 
 _F_SEAL_FUTURE_WRITE = 0x10
-_SIZE_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 _SAMPLES = 256
 _POISON_SCALE = 4.0
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-
-
-def memory_file(nbytes: int, name: str) -> int:
-    """Return a memory file of fixed size (bytes); the seal on later writable mappings is set by ``freeze``."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, nbytes)
-    return fd
-
-
-def memory_file_of_text(text: str) -> int:
-    """Return a sealed, read-only memory file that holds ``text``."""
-    raw = text.encode("utf-8", "surrogatepass")
-    fd = os.memfd_create("fib-order", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with os.fdopen(os.dup(fd), "wb") as file:
-        file.write(raw)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SIZE_SEALS | fcntl.F_SEAL_WRITE)
-    return fd
 
 
 class _File:
@@ -49,11 +32,11 @@ class _File:
     def __init__(self, nbytes: int, name: str, candidate_writes: bool) -> None:
         self.fd = memory_file(nbytes, name)
         self.map = mmap.mmap(self.fd, nbytes)
-        seals = _SIZE_SEALS if candidate_writes else _SIZE_SEALS | _F_SEAL_FUTURE_WRITE
+        seals = SIZE_SEALS if candidate_writes else SIZE_SEALS | _F_SEAL_FUTURE_WRITE
         try:
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
         except OSError:  # kernels before 5.1 know no seal on future mappings
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SIZE_SEALS)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SIZE_SEALS)
 
     def close(self) -> None:
         os.close(self.fd)

@@ -13,10 +13,11 @@ from pytest_fib.border.arena import CALLS, DONE, FAILED, GO, READY
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
 from pytest_fib.errors import NotJudgeable
-from pytest_fib.judge.arena import JudgeArena, memory_file_of_text
+from pytest_fib.judge.arena import JudgeArena
 from pytest_fib.judge.failures import STATUS_OF, CandidateDied, CandidateError, CandidateTimeout
+from pytest_fib.judge.memory import memory_file_of_text
 from pytest_fib.judge.output import Output
-from pytest_fib.judge.zygote import Zygote
+from pytest_fib.judge.zygote import Keeper
 
 _SPINS = 256  # about 10 µs between two looks at the clock
 _LOOK_AROUND_NS = 500_000  # between two looks at the candidate's output and health while it runs
@@ -26,20 +27,21 @@ _DRAIN_MS = 50
 class Candidate:
     """A forked candidate process, from the judge's side of the border."""
 
-    def __init__(self, zygote: Zygote, memory_bytes: int, cores: set[int] | None) -> None:
-        self._zygote = zygote
+    def __init__(self, keeper: Keeper, memory_bytes: int, cores: set[int] | None) -> None:
+        self._keeper = keeper
         self.output = Output()
         self._sock, theirs = pair()
         with theirs:
-            self.pid = zygote.fork(theirs, self.output.write_end, memory_bytes, cores)
+            self.pid = keeper.fork(theirs, self.output.write_end, memory_bytes, cores)
         self.output.close_write_end()
         self._poll = select.poll()
-        for fd in (self._sock.fileno(), self.output.fileno, zygote.fileno):
+        for fd in (self._sock.fileno(), self.output.fileno, keeper.fileno):
             self._poll.register(fd, select.POLLIN)
         self._output_open = True
         self._sequence = 0
         self._arena: JudgeArena | None = None
         self.alive = True
+        self.layers = ""
 
     def build(self, order: Order, timeout_s: float) -> None:
         """Have the candidate compile the solution."""
@@ -97,13 +99,13 @@ class Candidate:
 
     def settle(self) -> None:
         """Wait until those that were killed before are gone, so that nothing but this candidate runs."""
-        self._zygote.settle()
+        self._keeper.settle()
 
     def kill(self) -> None:
         """End the process and keep what it printed; it may take its time to go, see ``settle``."""
         if self.alive:
             self.alive = False
-            self._zygote.kill(self.pid)
+            self._keeper.kill(self.pid)
             self.output.drain()
             self._sock.close()
             self.output.close()
@@ -141,6 +143,10 @@ class Candidate:
                 message = receive(self._sock)
             except WireError:
                 raise self._death(doing) from None
+            if message.kind == Kind.READY and not self.layers:
+                # Its first words, before it has seen anything of the solution: the layers of its sandbox.
+                self.layers = message.text
+                continue
             if message.kind == Kind.DONE:
                 return message
             raise _failure_of(message)
@@ -173,7 +179,7 @@ class Candidate:
             elif fd == self.output.fileno:
                 if not self.output.drain():
                     self._poll.unregister(fd)
-            elif self._zygote.exit_status(self.pid, timeout_s=0) is not None and not waiting:
+            elif self._keeper.exit_status(self.pid, timeout_s=0) is not None and not waiting:
                 raise self._death(doing)
         return waiting
 
@@ -185,7 +191,7 @@ class Candidate:
 
     def _death(self, doing: str) -> CandidateDied:
         # The end of the socket can be seen before the end of the process.
-        status = self._zygote.exit_status(self.pid, timeout_s=5.0)
+        status = self._keeper.exit_status(self.pid, timeout_s=5.0)
         self.kill()
         return CandidateDied(f"the candidate process {_describe(status)} while {doing}")
 

@@ -6,7 +6,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,6 +33,7 @@ from pytest_fib.judge.handover import NOOP_SOURCE
 from pytest_fib.judge.orders import noop_order, order_for
 from pytest_fib.judge.rules import rule_for
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
+from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
 
 if TYPE_CHECKING:
@@ -110,14 +111,20 @@ class Examination:
     def _judge(self, inputs: InputPlan) -> Timing | None:
         arena = JudgeArena(self._arena_plan(inputs), self._random("arena"))
         try:
-            bench = self._bench(inputs, arena)
-            if self._config.sampling.timing:
-                return self._timed_trials(bench)
-            with self._session.lock.working(), self._candidate(arena, 0) as candidate:
-                bench.run(candidate, [1] * max(1, self._config.sampling.trials))
-            return None
+            with self._home() as keeper:
+                bench = self._bench(inputs, arena)
+                if self._config.sampling.timing:
+                    return self._timed_trials(bench, keeper)
+                with self._session.lock.working(), self._candidate(keeper, arena, 0) as candidate:
+                    bench.run(candidate, [1] * max(1, self._config.sampling.trials))
+                return None
         finally:
             arena.close()
+
+    def _home(self) -> AbstractContextManager[Keeper]:
+        if self._config.isolation == "solution":
+            return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir))
+        return self._session.home(self._loaded, artifact_dir=self._artifact_dir)
 
     def _arena_plan(self, inputs: InputPlan) -> Plan:
         tensors = {name: (layout.shape, dtype_name(layout.dtype)) for name, layout in inputs.tensors.items()}
@@ -165,19 +172,19 @@ class Examination:
             tally=self._tally,
         )
 
-    def _timed_trials(self, bench: Bench) -> Timing:
+    def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
         schedule: Schedule | None = None
         handover = 0.0
         sets = bench.arena.plan.inputs.sets
         trials: list[tuple[float, ...]] = []
         for trial in range(self._config.sampling.trials):
-            with self._candidate(bench.arena, trial) as candidate, self._session.lock.timing():
+            with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
                 if schedule is None:
                     probes = bench.run(candidate, [1] * PROBES)
-                    handover = self._handover(bench, 1)
+                    handover = self._handover(bench, keeper, 1)
                     schedule = self._schedule(probes, handover, sets)
                     if schedule.calls_per_request > 1:
-                        handover = self._handover(bench, schedule.calls_per_request)
+                        handover = self._handover(bench, keeper, schedule.calls_per_request)
                 requests = [schedule.calls_per_request] * (schedule.warmups + schedule.iterations)
                 elapsed = bench.run(candidate, requests, schedule.verified)[schedule.warmups :]
             trials.append(tuple(self._latency_ms(ns, handover, schedule.calls_per_request) for ns in elapsed))
@@ -203,56 +210,46 @@ class Examination:
         # Never below a nanosecond: a speed-up has to stay finite, and nothing is faster than the clock's tick.
         return max(elapsed_ns - handover_ns, 1.0) / calls / 1e6
 
-    def _handover(self, bench: Bench, calls: int) -> float:
-        with self._session.private_folder() as folder:
+    def _handover(self, bench: Bench, keeper: Keeper, calls: int) -> float:
+        def noop() -> Candidate:
+            candidate = self._session.start(keeper)
+            candidate.load(noop_order(self._order(), NOOP_SOURCE), 60.0)
+            candidate.attach(bench.arena)
+            return candidate
 
-            def noop() -> Candidate:
-                candidate = self._session.start(self._loaded)
-                candidate.load(noop_order(self._order(folder), NOOP_SOURCE, folder), 60.0)
-                candidate.attach(bench.arena)
-                return candidate
-
-            return self._session.handover.measure(bench, calls, noop)
+        return self._session.handover.measure(bench, calls, noop)
 
     @contextmanager
-    def _candidate(self, arena: JudgeArena, trial: int) -> Iterator[Candidate]:
+    def _candidate(self, keeper: Keeper, arena: JudgeArena, trial: int) -> Iterator[Candidate]:
         """Yield a candidate that has loaded the solution and mapped ``arena``; what it printed is kept."""
         session, loaded = self._session, self._loaded
         keep = self._config.isolation == "solution"
         candidate = session.kept(loaded, trial) if keep else None
-        with ExitStack() as stack:
-            if candidate is None:
-                own = (
-                    session.private_folder_until_close()
-                    if keep
-                    else stack.enter_context(session.private_folder())
-                )
-                candidate = session.start(loaded)
+        fresh = candidate is None
+        if candidate is None:
+            candidate = session.start(keeper)
+        try:
+            if fresh:
+                with session.artifacts.failure_remembered(loaded.solution):
+                    remark = candidate.load(self._order(), self._config.limits.build_timeout_s)
+                self._notes.remark(escape(remark))
+            candidate.attach(arena)
+            candidate.settle()
+            yield candidate
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if keep:
+                session.keep(loaded, trial, candidate)
             else:
-                own = ""
-            try:
-                if own:
-                    with session.artifacts.failure_remembered(loaded.solution):
-                        remark = candidate.load(self._order(own), self._config.limits.build_timeout_s)
-                    self._notes.remark(escape(remark))
-                candidate.attach(arena)
-                candidate.settle()
-                yield candidate
-            except BaseException:
-                keep = False
-                raise
-            finally:
-                if keep:
-                    session.keep(loaded, trial, candidate)
-                else:
-                    candidate.kill()
-                self._notes.output = candidate.output.text() or self._notes.output
+                candidate.kill()
+            self._notes.output = candidate.output.text() or self._notes.output
 
-    def _order(self, folder: str) -> Order:
+    def _order(self) -> Order:
         return order_for(
             self._definition,
             self._loaded.solution,
-            work_dir=folder,
             artifact_dir=self._artifact_dir,
             threads=self._session.threads,
         )

@@ -47,9 +47,7 @@ def zygote_kind(solution: Solution, threads: int) -> ZygoteKind:
     return ZygoteKind(("torch", *modules), interpret_triton=True, threads=threads)
 
 
-def order_for(
-    definition: Definition, solution: Solution, *, work_dir: str, artifact_dir: str, threads: int
-) -> Order:
+def order_for(definition: Definition, solution: Solution, *, artifact_dir: str, threads: int) -> Order:
     """Return what a candidate needs to build and load ``solution``."""
     dtypes = {spec.dtype for spec in (*definition.inputs.values(), *definition.outputs.values())}
     text = "\n".join(source.content for source in solution.sources)
@@ -62,14 +60,13 @@ def order_for(
         destination_passing=solution.spec.destination_passing_style,
         inputs=len(definition.inputs),
         outputs=tuple(definition.outputs),
-        work_dir=work_dir,
         artifact_dir=artifact_dir,
         threads=threads,
         low_precision=low,
     )
 
 
-def noop_order(order: Order, source: str, work_dir: str) -> Order:
+def noop_order(order: Order, source: str) -> Order:
     """Return the order for a solution that does nothing with the same arguments."""
     return Order(
         language="python",
@@ -79,7 +76,6 @@ def noop_order(order: Order, source: str, work_dir: str) -> Order:
         destination_passing=True,
         inputs=order.inputs,
         outputs=order.outputs,
-        work_dir=work_dir,
         artifact_dir="",
         threads=order.threads,
     )

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import torch
 
+from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.solution import LoadedSolution
@@ -24,7 +25,7 @@ from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import check_supported, order_for, zygote_kind
 from pytest_fib.judge.reference import Reference
-from pytest_fib.judge.zygote import Zygotes
+from pytest_fib.judge.zygote import Keeper, Zygotes, python_path
 
 
 class JudgeSession:
@@ -48,6 +49,7 @@ class JudgeSession:
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
         )
         self._references: dict[str, Reference] = {}
+        self._homes: dict[str, Keeper] = {}
         self._kept: dict[tuple[str, int], Candidate] = {}
 
     def __enter__(self) -> JudgeSession:
@@ -101,11 +103,9 @@ class JudgeSession:
             return "", 0.0
 
         def compile_into(folder: Path) -> None:
-            with self.private_folder() as work, self.lock.working():
-                order = order_for(
-                    definition, solution, work_dir=work, artifact_dir=str(folder), threads=self.threads
-                )
-                candidate = self.start(loaded)
+            order = order_for(definition, solution, artifact_dir=str(folder), threads=self.threads)
+            with self.home(loaded, build_dir=str(folder)) as keeper, self.lock.working():
+                candidate = self.start(keeper)
                 try:
                     candidate.build(order, self.config.limits.build_timeout_s)
                 finally:
@@ -114,11 +114,40 @@ class JudgeSession:
         folder, seconds = self.artifacts.product(solution, compile_into)
         return str(folder), seconds
 
-    def start(self, loaded: LoadedSolution) -> Candidate:
-        """Fork a candidate for ``loaded`` that has not loaded anything yet."""
+    @contextmanager
+    def home(
+        self, loaded: LoadedSolution, *, artifact_dir: str = "", build_dir: str = ""
+    ) -> Iterator[Keeper]:
+        """Yield a keeper for candidates of ``loaded``; with it goes everything that they started or wrote."""
+        keeper = self._new_keeper(loaded, artifact_dir, build_dir)
+        try:
+            yield keeper
+        finally:
+            keeper.close()
+
+    def lasting_home(self, loaded: LoadedSolution, artifact_dir: str) -> Keeper:
+        """Return the keeper of ``loaded`` that lasts for all its workloads (isolation ``solution``)."""
+        key = loaded.solution.content_hash
+        for other in [other for other in self._homes if other != key]:
+            self._leave(other)
+        if key not in self._homes:
+            self._homes[key] = self._new_keeper(loaded, artifact_dir, "")
+        return self._homes[key]
+
+    def _leave(self, key: str) -> None:
+        for kept in [kept for kept in self._kept if kept[0] == key]:
+            self._kept.pop(kept).kill()
+        self._homes.pop(key).close()
+
+    def _new_keeper(self, loaded: LoadedSolution, artifact_dir: str, build_dir: str) -> Keeper:
         zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
+        scratch = tempfile.mkdtemp(dir=self._own_folder)
+        return zygote.keep(Confinement(tuple(python_path()), artifact_dir, build_dir, scratch))
+
+    def start(self, keeper: Keeper) -> Candidate:
+        """Fork a candidate that has not loaded anything yet."""
         cores = set(self.cores.candidate) if self.config.sampling.timing else None
-        return Candidate(zygote, self.config.limits.memory_bytes, cores)
+        return Candidate(keeper, self.config.limits.memory_bytes, cores)
 
     def kept(self, loaded: LoadedSolution, trial: int) -> Candidate | None:
         """Return the living candidate of ``trial`` that an earlier workload left (isolation ``solution``)."""
@@ -126,30 +155,13 @@ class JudgeSession:
         return candidate if candidate is not None and candidate.alive else None
 
     def keep(self, loaded: LoadedSolution, trial: int, candidate: Candidate) -> None:
-        """Keep ``candidate`` for the next workload of the same solution; those of other solutions are ended."""
-        key = (loaded.solution.content_hash, trial)
-        for other in [other for other in self._kept if other[0] != key[0]]:
-            self._kept.pop(other).kill()
-        self._kept[key] = candidate
-
-    @contextmanager
-    def private_folder(self) -> Iterator[str]:
-        """Make a folder for one candidate and remove it afterwards."""
-        folder = tempfile.mkdtemp(dir=self._own_folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def private_folder_until_close(self) -> str:
-        """Make a folder that lives as long as the session."""
-        return tempfile.mkdtemp(dir=self._own_folder)
+        """Keep ``candidate`` for the next workload of the same solution."""
+        self._kept[loaded.solution.content_hash, trial] = candidate
 
     def close(self) -> None:
         """End every process and remove every folder of this session."""
-        for candidate in self._kept.values():
-            candidate.kill()
-        self._kept.clear()
+        for key in tuple(self._homes):
+            self._leave(key)
         self.zygotes.close()
         self.lock.close()
         shutil.rmtree(self._own_folder, ignore_errors=True)

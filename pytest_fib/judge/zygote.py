@@ -20,8 +20,10 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest_fib
+from pytest_fib.border.order import Confinement
 from pytest_fib.border.wire import Kind, Message, WireError, pair, receive, send
 from pytest_fib.errors import FibError
+from pytest_fib.judge.memory import memory_file_of_text
 
 _START_TIMEOUT_S = 120.0
 _SETTLE_S = 10.0
@@ -58,14 +60,95 @@ class ZygoteKind:
         return environment
 
 
-class Zygote:
+class ForkServer:
+    """A process of ours that forks others on request: a zygote or a keeper, seen from the judge."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._exits: dict[int, int] = {}
+        self._dying: set[int] = set()
+
+    @property
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when a child exits."""
+        return self._sock.fileno()
+
+    def kill(self, pid: int) -> None:
+        """Kill child ``pid``; ``settle`` waits for the end of all that were killed."""
+        if self._exits.pop(pid, None) is not None:
+            return
+        with contextlib.suppress(OSError, WireError):
+            send(self._sock, Message(Kind.KILL, a=pid))
+            self._dying.add(pid)
+
+    def settle(self) -> None:
+        """Wait until every killed child is reaped, with all that it started: from here on it runs nowhere."""
+        for pid in tuple(self._dying):
+            self.exit_status(pid, timeout_s=_SETTLE_S)
+            self._exits.pop(pid, None)
+        self._dying.clear()
+
+    def exit_status(self, pid: int, timeout_s: float) -> int | None:
+        """Return the wait status of ``pid``, or None if it is still alive after ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while pid not in self._exits:
+            if not readable(self._sock, max(0.0, deadline - time.monotonic())):
+                return None
+            try:
+                self._note(receive(self._sock))
+            except WireError:
+                return None
+        return self._exits[pid]
+
+    def _request(self, message: Message, fds: tuple[int, ...]) -> int:
+        """Ask for a fork and return its process id."""
+        try:
+            send(self._sock, message, fds)
+            while True:
+                answer = receive(self._sock)
+                if answer.kind == Kind.FORKED:
+                    return answer.a
+                self._note(answer)
+        except (OSError, WireError) as error:
+            raise FibError(
+                f"the process that forks candidates is gone ({error}): run again, and report it if it happens twice"
+            ) from None
+
+    def _note(self, message: Message) -> None:
+        if message.kind == Kind.EXITED:
+            self._exits[message.a] = message.b
+
+
+class Keeper(ForkServer):
+    """Process 1 of namespaces of its own, in which the candidates of one solution live and die."""
+
+    def __init__(self, zygote: Zygote, pid: int, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._zygote = zygote
+        self._pid = pid
+
+    def fork(self, control: socket.socket, output: int, memory_bytes: int, cores: set[int] | None) -> int:
+        """Fork a candidate that talks over ``control`` and prints to ``output``; return its id in the keeper."""
+        mask = sum(1 << core for core in cores or () if core < 64)
+        return self._request(Message(Kind.FORK, b=memory_bytes, c=mask), (control.fileno(), output))
+
+    def close(self) -> None:
+        """End the namespaces and everything in them; the zygote's ``settle`` waits for it."""
+        self._sock.close()
+        self._zygote.kill(self._pid)
+
+    def settle(self) -> None:
+        """Wait for the end of killed candidates, and of keepers that were closed."""
+        super().settle()
+        self._zygote.settle()
+
+
+class Zygote(ForkServer):
     """A running zygote; a context manager, because it must not outlive the judge."""
 
     def __init__(self, kind: ZygoteKind) -> None:
-        self._exits: dict[int, int] = {}
-        self._dying: set[int] = set()
         ours, theirs = pair()
-        self._sock = ours
+        super().__init__(ours)
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -95,11 +178,6 @@ class Zygote:
     ) -> None:
         self.close()
 
-    @property
-    def fileno(self) -> int:
-        """The descriptor that becomes readable when a candidate exits."""
-        return self._sock.fileno()
-
     def wait_ready(self) -> None:
         """Wait until everything is imported.
 
@@ -109,7 +187,7 @@ class Zygote:
             If the zygote cannot start; the message carries what it printed.
         """
         try:
-            if not _readable(self._sock, _START_TIMEOUT_S):
+            if not readable(self._sock, _START_TIMEOUT_S):
                 raise WireError("timed out")
             message = receive(self._sock)
             if message.kind != Kind.READY:
@@ -121,48 +199,16 @@ class Zygote:
                 f"the candidate process cannot start ({error}): {printed.decode('utf-8', 'replace').strip()[-2000:]}"
             ) from None
 
-    def fork(self, control: socket.socket, output: int, memory_bytes: int, cores: set[int] | None) -> int:
-        """Fork a candidate that talks over ``control`` and prints to ``output``; return its process id."""
-        mask = sum(1 << core for core in cores or () if core < 64)
-        request = Message(Kind.FORK, b=memory_bytes, c=mask)
+    def keep(self, confinement: Confinement) -> Keeper:
+        """Fork a keeper, in whose namespaces nothing is visible but what ``confinement`` says."""
+        ours, theirs = pair()
+        policy = memory_file_of_text(confinement.to_text())
         try:
-            send(self._sock, request, (control.fileno(), output))
-            while True:
-                message = receive(self._sock)
-                if message.kind == Kind.FORKED:
-                    return message.a
-                self._note(message)
-        except WireError as error:
-            raise FibError(
-                f"the zygote is gone ({error}): run again, and report this if it happens twice"
-            ) from None
-
-    def kill(self, pid: int) -> None:
-        """Kill candidate ``pid``; ``settle`` waits for the end of all that were killed."""
-        if self._exits.pop(pid, None) is not None:
-            return
-        with contextlib.suppress(WireError):
-            send(self._sock, Message(Kind.KILL, a=pid))
-            self._dying.add(pid)
-
-    def settle(self) -> None:
-        """Wait until every killed candidate is reaped, with all that it started: from here on it runs nowhere."""
-        for pid in tuple(self._dying):
-            self.exit_status(pid, timeout_s=_SETTLE_S)
-            self._exits.pop(pid, None)
-        self._dying.clear()
-
-    def exit_status(self, pid: int, timeout_s: float) -> int | None:
-        """Return the wait status of ``pid``, or None if it is still alive after ``timeout_s`` seconds."""
-        deadline = time.monotonic() + timeout_s
-        while pid not in self._exits:
-            if not _readable(self._sock, max(0.0, deadline - time.monotonic())):
-                return None
-            try:
-                self._note(receive(self._sock))
-            except WireError:
-                return None
-        return self._exits[pid]
+            with theirs:
+                pid = self._request(Message(Kind.KEEP), (theirs.fileno(), policy))
+        finally:
+            os.close(policy)
+        return Keeper(self, pid, ours)
 
     def close(self) -> None:
         """End the zygote and everything that it forked."""
@@ -173,21 +219,19 @@ class Zygote:
             self._process.kill()
             self._process.communicate()
 
-    def _note(self, message: Message) -> None:
-        if message.kind == Kind.EXITED:
-            self._exits[message.a] = message.b
-
 
 def _import_path() -> str:
     """Where the candidate finds this package if it is not installed, and what the user put on PYTHONPATH."""
-    folders = [str(Path(pytest_fib.__file__).resolve().parent.parent)]
-    folders += [
-        folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(folder)
-    ]
-    return os.pathsep.join(folders)
+    return os.pathsep.join((str(Path(pytest_fib.__file__).resolve().parent.parent), *python_path()))
 
 
-def _readable(sock: socket.socket, timeout_s: float) -> bool:
+def python_path() -> list[str]:
+    """Return the absolute folders on the user's PYTHONPATH."""
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(path)]
+
+
+def readable(sock: socket.socket, timeout_s: float) -> bool:
+    """Whether a message, or the end of them, arrives on ``sock`` within ``timeout_s`` seconds."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,14 @@ def imported(folder: Path, sources: dict[str, str], entry: str = "main.py", symb
         "destination_passing": None,
         "inputs": 0,
         "outputs": ["y"],
-        "work_dir": str(folder),
         "artifact_dir": "",
     }
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(order)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, json.dumps(order)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(folder)},
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)

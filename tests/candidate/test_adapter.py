@@ -22,7 +22,6 @@ def order(declared: bool | None = None, language: str = "python", outputs: tuple
         destination_passing=declared,
         inputs=2,
         outputs=outputs,
-        work_dir="",
         artifact_dir="",
     )
 

@@ -1,16 +1,20 @@
-"""The zygote's loop with real forks: what it starts it reports, and what it starts dies with it."""
+"""Zygote, keeper and candidate with real forks: what is started is reported, and dies with what started it."""
 
 from __future__ import annotations
 
-import time
+import json
+import os
+import signal
+import socket
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
-from pytest_fib.border.wire import Kind, Message, pair, send
+from pytest_fib.border.order import Confinement
+from pytest_fib.border.wire import Kind, Message, WireError, pair, receive, send
 from pytest_fib.judge.output import Output
-from pytest_fib.judge.zygote import Zygote, ZygoteKind
+from pytest_fib.judge.zygote import Keeper, Zygote, ZygoteKind
 
 KIND = ZygoteKind(modules=(), interpret_triton=True, threads=1)
 
@@ -22,51 +26,95 @@ def zygote() -> Iterator[Zygote]:
         yield zygote
 
 
-def alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
+@pytest.fixture
+def keeper(zygote: Zygote) -> Iterator[Keeper]:
+    keeper = zygote.keep(Confinement())
+    yield keeper
+    keeper.close()
+    keeper.settle()
 
 
-def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not alive(pid)
+@dataclass
+class Child:
+    pid: int
+    sock: socket.socket
+    output: Output
+
+    def is_gone(self) -> bool:
+        """Whether the other end of the connection, which nobody else holds, is closed."""
+        self.sock.settimeout(10)
+        try:
+            while True:
+                receive(self.sock)
+        except WireError:
+            return True
+        except TimeoutError:
+            return False
 
 
-def test_a_candidate_ends_when_the_judge_hangs_up(zygote: Zygote) -> None:
+@pytest.fixture
+def child(keeper: Keeper) -> Iterator[Child]:
     ours, theirs = pair()
     output = Output()
     with theirs:
-        pid = zygote.fork(theirs, output.write_end, 1 << 30, None)
-    assert alive(pid)
+        pid = keeper.fork(theirs, output.write_end, 1 << 30, None)
+    yield Child(pid, ours, output)
     ours.close()
-    assert zygote.exit_status(pid, timeout_s=10) == 0
     output.close()
 
 
-def test_a_killed_candidate_is_gone_once_settled(zygote: Zygote) -> None:
-    ours, theirs = pair()
-    output = Output()
-    with theirs:
-        pid = zygote.fork(theirs, output.write_end, 1 << 30, None)
-    zygote.kill(pid)
-    zygote.settle()
-    assert not alive(pid)
-    ours.close()
-    output.close()
+def test_the_first_words_of_a_candidate_are_its_layers(child: Child) -> None:
+    message = receive(child.sock)
+    assert message.kind == Kind.READY
+    layers = {name: active for name, active, _reason in json.loads(message.text)}
+    assert layers["no_new_privs"]
+    assert layers["capabilities"]
 
 
-def test_a_broken_message_only_ends_the_candidate_that_got_it(zygote: Zygote) -> None:
-    ours, theirs = pair()
-    output = Output()
-    with theirs:
-        pid = zygote.fork(theirs, output.write_end, 1 << 30, None)
-    send(ours, Message(Kind.RUN, text="before load"))
-    ours.send(b"no message")
-    assert zygote.exit_status(pid, timeout_s=10) is not None
+def test_a_candidate_ends_when_the_judge_hangs_up(keeper: Keeper, child: Child) -> None:
+    receive(child.sock)
+    child.sock.close()
+    assert keeper.exit_status(child.pid, timeout_s=10) == 0
+
+
+def test_a_killed_candidate_is_gone_once_settled(keeper: Keeper, child: Child) -> None:
+    keeper.kill(child.pid)
+    keeper.settle()
+    assert child.is_gone()
+
+
+def test_how_a_candidate_was_killed_is_reported(keeper: Keeper, child: Child) -> None:
+    receive(child.sock)
+    send(keeper._sock, Message(Kind.KILL, a=child.pid))
+    status = keeper.exit_status(child.pid, timeout_s=10)
+    assert status is not None
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def test_a_broken_message_only_ends_the_candidate_that_got_it(keeper: Keeper, child: Child) -> None:
+    send(child.sock, Message(Kind.RUN, text="before load"))
+    child.sock.send(b"no message")
+    assert keeper.exit_status(child.pid, timeout_s=10) is not None
+
+
+def test_candidates_go_with_their_keeper(keeper: Keeper, child: Child) -> None:
+    receive(child.sock)
+    keeper.close()
+    keeper.settle()
+    assert child.is_gone()
+
+
+def test_keepers_and_candidates_go_with_their_zygote() -> None:
+    with Zygote(KIND) as zygote:
+        zygote.wait_ready()
+        keeper = zygote.keep(Confinement())
+        ours, theirs = pair()
+        output = Output()
+        with theirs:
+            child = Child(keeper.fork(theirs, output.write_end, 1 << 30, None), ours, output)
+        receive(ours)
+    assert child.is_gone()
+    keeper.close()
     ours.close()
     output.close()
 
@@ -77,16 +125,3 @@ def test_the_environment_is_made_from_scratch(monkeypatch: pytest.MonkeyPatch) -
     assert "API_TOKEN" not in environment
     assert environment["TRITON_INTERPRET"] == "1"
     assert set(environment) & {"HOME", "PATH", "LANG"} == {"HOME", "PATH", "LANG"}
-
-
-def test_candidates_die_with_their_zygote() -> None:
-    with Zygote(KIND) as zygote:
-        zygote.wait_ready()
-        ours, theirs = pair()
-        output = Output()
-        with theirs:
-            pid = zygote.fork(theirs, output.write_end, 1 << 30, None)
-        assert alive(pid)
-    assert gone(pid)
-    ours.close()
-    output.close()

@@ -1,0 +1,52 @@
+"""From what the judge allows to walls around a candidate: the sandbox's policy, put on in three steps."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pytest_fib.border.order import Confinement
+from pytest_fib.candidate.sandbox import (
+    Policy,
+    Report,
+    default_readable,
+    enter_inside,
+    enter_namespaces,
+    lock_down,
+    nvidia_devices,
+)
+
+
+class Walls:
+    """A policy and the layers of it that hold so far in this process."""
+
+    def __init__(self, policy: Policy, report: Report) -> None:
+        self._policy = policy
+        self._report = report
+
+    def enter(self) -> None:
+        """Give the namespaces their contents; process 1 of them calls this before it forks."""
+        self._report = enter_inside(self._policy, self._report)
+
+    def lock_down(self) -> str:
+        """Take from the calling process what untrusted code must not have; return the layers as text."""
+        self._report = lock_down(self._policy, self._report)
+        return self._report.to_text()
+
+
+def around(confinement: Confinement) -> Walls:
+    """Leave this process's namespaces for ``confinement``; the next fork of this process is inside the new ones."""
+    policy = Policy(
+        readable=(*readable_by_default(), *confinement.readable),
+        artifact_dir=confinement.artifact_dir or None,
+        build_dir=confinement.build_dir or None,
+        scratch_dir=confinement.scratch_dir or None,
+        devices=nvidia_devices() if confinement.cuda else (),
+        cuda=confinement.cuda,
+    )
+    return Walls(policy, enter_namespaces(policy))
+
+
+@lru_cache(maxsize=1)
+def readable_by_default() -> tuple[str, ...]:
+    """Return what every candidate may read; found out once, in the zygote."""
+    return default_readable()
