@@ -59,8 +59,7 @@ def import_entry(order: Order) -> object:
     """
     root = write_sources(order)
     entry = root / order.entry_file
-    sys.path_importer_cache.clear()
-    sys.path.append(str(root.parent))
+    sys.path.insert(0, str(root.parent))  # first, because it holds nothing but this package
     sys.meta_path.insert(0, _SiblingFinder([entry.parent] if entry.parent == root else [entry.parent, root]))
     module_name = ".".join((PACKAGE, *Path(order.entry_file).with_suffix("").parts))
     module = importlib.import_module(module_name)
