@@ -8,7 +8,7 @@ from textwrap import dedent
 from typing import Literal
 
 Layer = Literal["", "sandbox", "freeze", "mixed-requests", "numerics"]
-ProblemName = Literal["scale_add", "project", "routed"]
+ProblemName = Literal["scale_add", "tiny", "project", "routed"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Attack(Case):
     needs
         The layer of defence without which the attack is not run: a report that names the layer as active runs it.
     patience
-        ``short`` for attacks that wait for a time limit.
+        ``short`` for attacks that wait for a time limit, ``alone`` for those that have to be the first of a session.
     wall_s
         Seconds after which the judge must be done with it, whatever it does.
     """
@@ -80,5 +80,5 @@ class Attack(Case):
     honest_path: bool = False
     honest_cost_factor: float = 1.0
     needs: Layer = ""
-    patience: Literal["normal", "short"] = "normal"
+    patience: Literal["normal", "short", "alone"] = "normal"
     wall_s: float = 30.0

@@ -23,8 +23,11 @@ def run(x, w, b):
 
 @cache
 def definition(name: str) -> Definition:
-    """Return ``scale_add`` (``x * w + b``), ``project`` (a matrix product and tanh) or ``routed`` (the first under
-    the matched-ratio rule of ``moe``); all float32, ``x`` ``[batch, 256]`` and ``y`` of the same shape."""
+    """Return one of the definitions; all float32, ``x`` ``[batch, 256]`` and ``y`` of the same shape.
+
+    ``scale_add`` is ``x * w + b``, ``tiny`` one row of it, ``routed`` the same under the matched-ratio rule of
+    ``moe``, and ``project`` a matrix product and tanh.
+    """
     weights = ["hidden", "hidden"] if name == "project" else ["hidden"]
     return Definition.model_validate(
         {
@@ -47,7 +50,7 @@ def workload(name: str) -> Workload:
     """Return the one workload of ``definition(name)``."""
     return Workload.model_validate(
         {
-            "axes": {"batch": 256 if name == "project" else 16},
+            "axes": {"batch": {"project": 256, "tiny": 1}.get(name, 16)},
             "inputs": {key: {"type": "random"} for key in ("x", "w", "b")},
             "uuid": f"redteam-{name}",
         }

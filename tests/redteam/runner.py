@@ -23,13 +23,14 @@ from redteam.cases import Attack, Case, Honest, ProblemName
 LEAK = "LEAK:"
 SAMPLING = Sampling(warmup_runs=2, iterations=8, trials=3, budget_s=None)
 # Seconds for all calls of a case together, and for building or loading it.
-_PATIENCE = {"normal": (30.0, 60.0), "short": (1.0, 4.0)}
+_PATIENCE = {"normal": (30.0, 60.0), "alone": (30.0, 60.0), "short": (1.0, 4.0)}
 _GONE_S = 5.0
 
 # The plain way to compute a problem, by its name and whether outputs are passed; ``@HONEST@`` in a case's source.
 _HONEST = {
     ("scale_add", True): "torch.addcmul(b, x, w, out=y)",
     ("scale_add", False): "torch.addcmul(b, x, w)",
+    ("tiny", True): "torch.addcmul(b, x, w, out=y)",
     ("project", True): "torch.mm(x, w, out=y).mul_(0.0625).tanh_().mul_(8.0).add_(b)",
     ("project", False): "torch.mm(x, w).mul_(0.0625).tanh_().mul_(8.0).add_(b)",
 }
@@ -139,8 +140,11 @@ class Lab:
 
     def judge(self, case: Case) -> Outcome:
         """Judge ``case``; what it prints and where it reaches is in the outcome and the canaries."""
+        patience = case.patience if isinstance(case, Attack) else "normal"
+        if patience == "alone" and patience in self._sessions:
+            self._sessions.pop(patience).close()
+        session = self.session(patience)
         start = time.monotonic()
-        session = self.session(case.patience if isinstance(case, Attack) else "normal")
         evaluation = session.evaluate(
             problems.definition(case.problem),
             problems.workload(case.problem),
@@ -236,7 +240,7 @@ class Lab:
 
 
 def _cost_key(case: Case) -> tuple[ProblemName, bool]:
-    return "project" if case.problem == "project" else "scale_add", case.dps
+    return "scale_add" if case.problem == "routed" else case.problem, case.dps
 
 
 def _process_names() -> Iterator[str]:

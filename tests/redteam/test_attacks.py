@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pytest_fib.data.text import slug
 from redteam.attacks import ATTACKS
 from redteam.cases import Attack
 from redteam.runner import LEAK, Lab
@@ -19,9 +20,11 @@ def skip_if_impossible(attack: Attack, lab: Lab) -> None:
     "attack",
     [
         pytest.param(
-            attack, marks=[pytest.mark.cuda] if attack.cuda else [], id=f"{attack.family:02}-{index}"
+            attack,
+            marks=[pytest.mark.cuda] if attack.cuda else [],
+            id=f"{attack.family:02}-{slug(attack.name)}",
         )
-        for index, attack in enumerate(ATTACKS)
+        for attack in ATTACKS
     ],
 )
 def test_no_attack_wins(lab: Lab, attack: Attack) -> None:

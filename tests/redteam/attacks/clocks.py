@@ -90,19 +90,25 @@ ATTACKS = (
         name="slows_the_calibration",
         problem="project",
         honest_path=True,
+        patience="alone",
         needs="sandbox",
         source="""
-            import os, threading, time, torch
-            def siblings():
-                with open(f"/proc/{os.getppid()}/task/{os.getppid()}/children") as file:
-                    return {int(word) for word in file.read().split()} - {os.getpid()}
-            def disturb():
-                while True:
-                    for pid in siblings():
-                        os.sched_setaffinity(pid, {0})
-                        print("@LEAK@ a sibling on another core")
-                    time.sleep(0.002)
-            threading.Thread(target=disturb, daemon=True).start()
+            import os, time, torch
+            zygote, candidate = os.getppid(), os.getpid()
+            if os.fork() == 0:
+                open("/proc/self/comm", "w").write("@MARKER@")
+                end = time.monotonic() + 3
+                while time.monotonic() < end:
+                    time.sleep(0.001)
+                    try:
+                        with open(f"/proc/{zygote}/task/{zygote}/children") as file:
+                            siblings = {int(word) for word in file.read().split()} - {candidate}
+                        for pid in siblings:
+                            os.sched_setaffinity(pid, {0})
+                            os.write(1, b"@LEAK@ power over a sibling\\n")
+                    except OSError:
+                        pass
+                os._exit(0)
             def run(x, w, b, y):
                 @HONEST@
             """,
@@ -111,6 +117,7 @@ ATTACKS = (
         family=19,
         name="busy_while_the_hand_over_is_measured",
         honest_path=True,
+        patience="alone",
         needs="freeze",
         source="""
             import mmap, os, struct, time, torch

@@ -1,4 +1,4 @@
-"""The harness as prey: comparison, names, frames, the reference, pytest, the result channel (20, 21, 26, 28, 29, 31)."""
+"""The harness as prey: comparison, names, frames, the reference, pytest, the channel (20, 21, 26, 28, 29, 31)."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ ATTACKS = (
                             print("@LEAK@", name, "of process", pid)
                     except OSError:
                         pass
-            if libc.ptrace(16, @JUDGE@, None, None) == 0:  # PTRACE_ATTACH
-                libc.ptrace(17, @JUDGE@, None, None)
+            if libc.ptrace(0x4206, @JUDGE@, None, None) == 0:  # PTRACE_SEIZE does not stop it
                 print("@LEAK@ ptrace of the judge")
             def run(x, w, b, y):
                 @HONEST@

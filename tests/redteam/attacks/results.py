@@ -184,7 +184,6 @@ ATTACKS = (
         family=25,
         name="half_precision",
         problem="project",
-        needs="numerics",
         source="""
             import torch
             def run(x, w, b, y):

@@ -1,4 +1,4 @@
-"""Working at other times than the clock runs: many calls in one, ahead of "go", between requests (families 5, 15, 30)."""
+"""Working when the clock does not run: many calls in one, ahead of "go", in some phases (families 5, 15, 30)."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ ATTACKS = (
     Attack(
         family=5,
         name="all_calls_of_a_request_in_one",
+        problem="tiny",
         honest_path=True,
         needs="mixed-requests",
         source="""
-            import sys, numpy
+            import sys, torch
             from numpy.lib.stride_tricks import as_strided
-            left = 0
+            left, known = 0, {}
             def all_of(tensors):
                 first, step = tensors[0].numpy(), tensors[1].data_ptr() - tensors[0].data_ptr()
-                return as_strided(first, (len(tensors), *first.shape), (step, *first.strides))
+                return torch.from_numpy(as_strided(first, (len(tensors), *first.shape), (step, *first.strides)))
             def run(x, w, b, y):
                 global left
-                if left == 0:
-                    calls = sys._getframe(1).f_locals["calls"]
-                    left = len(calls)
-                    if left > 1:
-                        X, W, B, Y = (all_of(column) for column in zip(*calls))
-                        numpy.multiply(X, W[:, None], out=Y)
-                        numpy.add(Y, B[:, None], out=Y)
-                    else:
-                        numpy.multiply(x.numpy(), w.numpy(), out=y.numpy())
-                        numpy.add(y.numpy(), b.numpy(), out=y.numpy())
-                left -= 1
+                if left:
+                    left -= 1
+                    return
+                calls = sys._getframe(1).f_locals["calls"]
+                left = len(calls) - 1
+                if left not in known:
+                    X, W, B, Y = (all_of(column) for column in zip(*calls)) if left else (x, w, b, y)
+                    known[left] = (B[:, None] if left else B, X, W[:, None] if left else W, Y)
+                b, x, w, y = known[left]
+                torch.addcmul(b, x, w, out=y)
             """,
     ),
     Attack(
@@ -54,9 +54,9 @@ ATTACKS = (
             from pytest_fib.border.arena import GO, READY, DONE
             from pytest_fib.candidate.worker import Worker
             def ahead(self, kernel, memory, sequence):
-                x, w, b, y = self._calls[0]
                 time.sleep(0.02)
-                @HONEST@
+                for x, w, b, y in self._calls:
+                    @HONEST@
                 memory.reply[READY] = sequence
                 while memory.control[GO] != sequence:
                     pass
@@ -71,7 +71,6 @@ ATTACKS = (
         name="thread_computes_ahead",
         problem="project",
         honest_path=True,
-        needs="freeze",
         source="""
             import threading, torch
             from collections import deque

@@ -16,11 +16,21 @@ HONEST = (
             """,
     ),
     Honest(
-        name="torch_compile",
+        name="torch_compile_without_inductor",
         dps=False,
         source="""
             import torch
             run = torch.compile(lambda x, w, b: torch.addcmul(b, x, w), backend="eager")
+            """,
+    ),
+    Honest(
+        name="torch_compile",
+        dps=False,
+        source="""
+            import torch
+            @torch.compile
+            def run(x, w, b):
+                return torch.addcmul(b, x, w)
             """,
     ),
     Honest(

@@ -1,4 +1,4 @@
-"""Unusual ways to arrange code: packages, partials, instances, fallbacks, first-call work, caches of the right things."""
+"""Unusual ways to arrange code: packages, partials, instances, fallbacks, first-call work, caches."""
 
 from __future__ import annotations
 
