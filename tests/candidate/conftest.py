@@ -105,7 +105,10 @@ class Sandboxed:
             text=True,
             timeout=timeout_s,
             cwd="/",
-            env={"PATH": os.pathsep.join((str(Path(self.python).parent), os.defpath)), "LANG": "C.UTF-8"},
+            env={
+                "PATH": os.pathsep.join((str(Path(self.python).parent), os.environ.get("PATH", os.defpath))),
+                "LANG": "C.UTF-8",
+            },
             **({} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}),
         )
         assert done.returncode == 0, done.stderr

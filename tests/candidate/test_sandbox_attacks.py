@@ -234,6 +234,19 @@ def test_no_process_outside_can_be_seen(sandboxed: Sandbox) -> None:
     assert sorted(sandboxed(processes, needs=("pid", "proc")).returned) == [1, 2]
 
 
+def test_a_fresh_proc_is_had_even_in_the_old_root_and_only_inside(sandboxed: Sandbox) -> None:
+    before = Path("/proc/self/mountinfo").read_text()
+    outcome = sandboxed(processes, needs=("pid", "proc"), policy={"without": ("root",)})
+    assert sorted(outcome.returned) == [1, 2]
+    assert Path("/proc/self/mountinfo").read_text() == before
+
+
+def test_the_mounts_of_the_machine_stay_as_they_are(sandboxed: Sandbox) -> None:
+    before = Path("/proc/self/mountinfo").read_text()
+    sandboxed(processes)
+    assert Path("/proc/self/mountinfo").read_text() == before
+
+
 def send_signal(pid: int) -> None:
     import os
 

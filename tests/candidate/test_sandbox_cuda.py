@@ -98,24 +98,35 @@ def test_nvcc_works(as_caller: Sandbox) -> None:
     assert outcome.returned == 42, outcome.printed
 
 
-def open_shared_memory(handle: list[Any]) -> float:
-    import torch
+def write_through_handle(handle: str) -> int:
+    import ctypes
 
-    storage = torch.UntypedStorage._new_shared_cuda(
-        handle[0], *(bytes.fromhex(part) if isinstance(part, str) else part for part in handle[1:])
+    class Handle(ctypes.Structure):
+        _fields_ = (("raw", ctypes.c_ubyte * 64),)
+
+    cuda = ctypes.CDLL("libcuda.so.1")
+    context, pointer = ctypes.c_void_p(), ctypes.c_uint64()
+    cuda.cuIpcOpenMemHandle_v2.argtypes = [ctypes.c_void_p, Handle, ctypes.c_uint]
+    opened = Handle.from_buffer_copy(bytes.fromhex(handle))
+    return (
+        cuda.cuInit(0)
+        or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+        or cuda.cuCtxSetCurrent(context)
+        or cuda.cuIpcOpenMemHandle_v2(ctypes.addressof(pointer), opened, 1)
+        or cuda.cuMemsetD32_v2(pointer, 77, ctypes.c_size_t(16))
+        or cuda.cuCtxSynchronize()
     )
-    x = torch.empty(0, device="cuda").set_(storage)
-    x += 1
-    torch.cuda.synchronize()
-    return float(x[0])
 
 
 def test_memory_of_the_judge_can_be_mapped_and_written(as_caller: Sandbox) -> None:
+    import ctypes
+
     import torch
 
-    x = torch.full((1 << 20,), 4.0, device="cuda")
+    x = torch.zeros(1 << 20, dtype=torch.int32, device="cuda")
     torch.cuda.synchronize()
-    handle = [part.hex() if isinstance(part, bytes) else part for part in x.untyped_storage()._share_cuda_()]
-    outcome = as_caller(open_shared_memory, preimport=("torch",), policy=POLICY, handle=handle)
-    assert outcome.returned == 5.0, outcome.printed
-    assert float(x[0]) == 5.0
+    handle = (ctypes.c_ubyte * 64)()
+    assert ctypes.CDLL("libcuda.so.1").cuIpcGetMemHandle(handle, ctypes.c_uint64(x.data_ptr())) == 0
+    outcome = as_caller(write_through_handle, policy=POLICY, handle=bytes(handle).hex())
+    assert outcome.returned == 0, outcome.printed
+    assert int(x[0]) == 77  # the tensor is the first of its allocation

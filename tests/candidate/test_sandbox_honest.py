@@ -158,6 +158,25 @@ def test_without_a_private_root_temporary_files_go_to_the_scratch_folder(
     assert outcome.returned is True, outcome.printed
 
 
+NO_NAMESPACE = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
+
+
+def test_without_any_namespace_the_rest_still_holds(sandboxed: Sandbox) -> None:
+    policy = {"without": NO_NAMESPACE}
+    outcome = sandboxed(compile_elsewhere, needs=("seccomp", "landlock_files"), policy=policy)
+    assert outcome.returned == 0, outcome.printed
+    active = {layer.name for layer in outcome.report.layers if layer.active}
+    assert {"capabilities", "no_new_privs", "landlock_files", "seccomp"} <= active
+    assert {"root", "proc", "pid"} <= {layer.name for layer in outcome.report.missing}
+
+
+def compile_elsewhere() -> int:
+    import subprocess
+
+    command = ["c++", "-x", "c++", "-fsyntax-only", "-"]
+    return subprocess.run(command, input=b"#include <vector>\n", timeout=60, check=False).returncode
+
+
 def run_torch() -> float:
     import sys
 
@@ -236,7 +255,10 @@ def test_triton_is_interpreted_inside(as_caller: Sandbox) -> None:
 
 def compile_with_torch() -> float:
     import torch
+    import torch._inductor.config
 
+    # Only to save time here: the header takes longer to compile than the kernel.
+    torch._inductor.config.cpp_cache_precompile_headers = False
     compiled = torch.compile(lambda x: torch.sin(x) * 0 + 2)
     return float(compiled(torch.ones(8)).sum())
 

@@ -20,7 +20,7 @@ from pytest_fib.candidate.sandbox.paths import view_of
 from pytest_fib.candidate.sandbox.policy import Policy
 from pytest_fib.candidate.sandbox.report import Layer, Report, attempt
 
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 1, 2, 4, 8, 0x4000, 0x40000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _PLAIN = _MS_NOSUID | _MS_NODEV
 _MNT_DETACH = 2
 _OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_EMPTY_PATH = 1, 0x8000, 0x1000
@@ -74,7 +74,6 @@ class _Builder:
 
     def enter(self) -> str:
         """Build, pivot and detach; return a remark on what could not be shown."""
-        mount("none", "/", None, _MS_REC | _MS_PRIVATE)
         umask = os.umask(0o022)
         try:
             with contextlib.ExitStack() as trees:

@@ -11,7 +11,7 @@ import os
 from functools import partial
 
 from pytest_fib.candidate.sandbox.capabilities import can_build_as_root
-from pytest_fib.candidate.sandbox.kernel import set_host_name, unshare
+from pytest_fib.candidate.sandbox.kernel import mount, set_host_name, unshare
 from pytest_fib.candidate.sandbox.policy import Policy
 from pytest_fib.candidate.sandbox.report import Layer, Report, attempt
 
@@ -25,6 +25,8 @@ FLAGS = {
     "cgroup": 0x02000000,
 }
 HOST_NAME = "candidate"
+
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 
 
 def enter_namespaces(policy: Policy) -> Report:
@@ -66,6 +68,14 @@ def _unshare(policy: Policy) -> list[Layer]:
     skipped = [Layer(name, False, "not asked for") for name in FLAGS if name in policy.without]
     try:
         unshare(sum(wanted.values()))
+        layers = [Layer(name, True) for name in wanted]
     except OSError:
-        return [attempt(name, partial(unshare, flag)) for name, flag in wanted.items()] + skipped
-    return [*(Layer(name, True) for name in wanted), *skipped]
+        layers = [attempt(name, partial(unshare, flag)) for name, flag in wanted.items()]
+    return [
+        _kept_apart(layer) if layer.name == "mount" and layer.active else layer for layer in layers
+    ] + skipped
+
+
+def _kept_apart(layer: Layer) -> Layer:
+    """Cut the mounts' ties to the machine's: otherwise what is mounted here by root could appear there."""
+    return attempt(layer.name, lambda: mount("none", "/", None, _MS_REC | _MS_PRIVATE))
