@@ -101,6 +101,7 @@ class Evaluation:
     build_seconds: float = 0.0
     threads: int = 1  # CPU threads that candidate and reference were given
     integrity_detail: str = ""
+    sandbox: tuple[tuple[str, bool, str], ...] = ()  # layer, whether it holds, why not (or a remark)
     remarks: tuple[str, ...] = field(default=())
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -50,6 +51,10 @@ class Candidate:
     def load(self, order: Order, timeout_s: float) -> str:
         """Have the candidate import the solution; return its remark on the calling convention, untrusted text."""
         return self._order(Kind.LOAD, order, timeout_s, "loading").text
+
+    def sandbox(self) -> tuple[tuple[str, bool, str], ...]:
+        """Return the layers of the sandbox: name, whether it holds, and why not (or a remark)."""
+        return tuple((str(name), bool(active), str(reason)) for name, active, reason in json.loads(self.layers))
 
     def attach(self, arena: JudgeArena) -> None:
         """Have the candidate map ``arena``."""

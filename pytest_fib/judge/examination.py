@@ -233,6 +233,7 @@ class Examination:
                 with session.artifacts.failure_remembered(loaded.solution):
                     remark = candidate.load(self._order(), self._config.limits.build_timeout_s)
                 self._notes.remark(escape(remark))
+                session.sandbox = candidate.sandbox()
             candidate.attach(arena)
             candidate.settle()
             yield candidate
@@ -289,6 +290,7 @@ class Examination:
             build_seconds=notes.build_seconds,
             threads=self._session.threads,
             integrity_detail=failure.seen if isinstance(failure, IntegrityViolation) else "",
+            sandbox=self._session.sandbox,
             remarks=tuple(notes.remarks),
         )
 

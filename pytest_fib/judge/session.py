@@ -48,6 +48,7 @@ class JudgeSession:
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
         )
+        self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
         self._homes: dict[str, Keeper] = {}
         self._kept: dict[tuple[str, int], Candidate] = {}

@@ -58,9 +58,12 @@ def find_machine(device: str) -> Machine:
 
 
 def describe_run(
-    *, device: str, timer: str, rootdir: Path, args: Sequence[str], sandbox: Sequence[str] = ()
+    *, device: str, timer: str, rootdir: Path, args: Sequence[str], sandbox: Sequence[Sequence[Any]] = ()
 ) -> dict[str, Any]:
-    """Return the report's ``environment``. ``args`` are pytest's own arguments."""
+    """Return the report's ``environment``.
+
+    ``args`` are pytest's own arguments; ``sandbox`` lists layers as name, whether it holds, and why not.
+    """
     gpu = find_gpu(device)
     return {
         "hardware": gpu.name if gpu else cpu_model(),
@@ -70,7 +73,10 @@ def describe_run(
         "os": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libs": library_versions(),
-        "sandbox": list(sandbox),
+        "sandbox": {
+            "active": [name for name, active, _reason in sandbox if active],
+            "missing": {name: reason for name, active, reason in sandbox if not active},
+        },
         "timer": timer,
         "git": git_state(rootdir),
         "command": shlex.join(["pytest", *args]),

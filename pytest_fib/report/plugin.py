@@ -170,6 +170,7 @@ class RunReporter:
             timer=self._timer,
             rootdir=self._config.rootpath,
             args=[os.fspath(arg) for arg in self._config.invocation_params.args],
+            sandbox=next((record["sandbox"] for record in records if record["sandbox"]), []),
         )
         document = build_document(records, environment=environment, config=self._settings.resolved())
         try:

@@ -84,7 +84,8 @@ class Record(TypedDict):
     """What is known about one item. Exactly one of ``measurement`` and ``skip`` is given.
 
     ``absolute_error`` and ``relative_error`` are the worst over all compared elements; ``axes`` are the workload's;
-    ``device`` is what judged it, ``cpu`` or ``cuda:N``.
+    ``device`` is what judged it, ``cpu`` or ``cuda:N``; ``sandbox`` lists the layers around the candidate: name,
+    whether it holds, and why not.
     """
 
     measurement: Measurement | None
@@ -92,6 +93,7 @@ class Record(TypedDict):
     solution: SolutionInfo | None
     skip: Skip | None
     device: str | None
+    sandbox: list[list[Any]]
     op_type: str
     axes: dict[str, int]
     speedup: float | None
@@ -145,6 +147,7 @@ def make_record(
         solution=_solution_info(loaded_solution, evaluation.build_seconds),
         skip=None,
         device=machine.device,
+        sandbox=[[_text(name), active, _text(reason)] for name, active, reason in evaluation.sandbox],
         op_type=_text(evaluation.op_type),
         axes={_text(name): int(size) for name, size in evaluation.axes.items()},
         speedup=None if timing is None else _speedup(timing),
@@ -169,6 +172,7 @@ def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str) -> Record:
         solution=None,
         skip=skip,
         device=None,
+        sandbox=[],
         op_type=_text(mark.get("op_type", "")),
         axes={},
         speedup=None,
