@@ -71,7 +71,6 @@ def test_of_the_machine_only_the_policy_is_there(sandboxed: Sandbox) -> None:
         checkout,
         f"{checkout}/pytest_fib",
         "/home",
-        "/work",
         "/var",
         "/mnt",
         "/opt",

@@ -159,6 +159,12 @@ def test_a_policy_cannot_show_everything_or_be_vague(path: str) -> None:
         Policy((path,))
 
 
+def test_a_policy_leaves_out_what_a_probe_found_missing() -> None:
+    probed = Report((Layer("user", False, "denied"), Layer("proc", False, "hidden"), Layer("pid", True)))
+    assert Policy((), without=frozenset({"uts"})).adapted(probed).without == {"uts", "user", "proc"}
+    assert Policy((), cuda=True).adapted(probed).without == {"user", "proc", "pid"}
+
+
 def test_by_default_neither_home_nor_checkout_nor_working_folder_is_shown() -> None:
     shown = default_readable()
     checkout = str(Path(__file__).resolve().parents[2])

@@ -8,9 +8,10 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest_fib
+from pytest_fib.candidate.sandbox.report import Report
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Loader, compiler alternatives, time zone: what programs below /usr look up. Accounts are made up instead.
@@ -78,6 +79,17 @@ class Policy:
     def folders(self) -> tuple[str, ...]:
         """The artifact, build and scratch folders that are given."""
         return tuple(path for path in (self.artifact_dir, self.build_dir, self.scratch_dir) if path)
+
+    def adapted(self, probed: Report) -> Policy:
+        """Return this policy without the layers that a probe found missing.
+
+        A layer that fails half-way is worse than none: a user namespace that may be entered but not mapped, or, for
+        CUDA, a PID namespace whose ``/proc`` cannot be had.
+        """
+        missing = {layer.name for layer in probed.layers if not layer.active}
+        if self.cuda and "proc" in missing:
+            missing.add("pid")
+        return replace(self, without=self.without | missing)
 
 
 def default_readable(extra: Iterable[str] = ()) -> tuple[str, ...]:
