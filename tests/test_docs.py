@@ -1,0 +1,286 @@
+"""README and docs say what is: options, links, commands, and examples that are judged."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_fib.data.readers import read_definition, read_workloads
+from pytest_fib.data.workload import WorkloadLine
+from pytest_fib.inputs import plan_inputs
+from pytest_fib.options import add_options
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# [text](target), with escaped or bracketed text inside.
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the file name after it (perhaps empty) and its text."""
+
+    page: str
+    language: str
+    name: str
+    text: str
+
+
+def blocks(*languages: str) -> list[Block]:
+    return [
+        Block(page.name, *match)
+        for page in PAGES
+        for match in FENCE.findall(page.read_text())
+        if match[0] in languages
+    ]
+
+
+def block(page: str, name: str) -> str:
+    (found,) = [
+        b for b in blocks("json", "jsonl", "toml", "python", "cpp") if (b.page, b.name) == (page, name)
+    ]
+    return found.text
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@dataclass
+class Declared:
+    """Stands where pytest's parser would, and keeps what is declared."""
+
+    flags: dict[str, tuple[str, str]] = field(default_factory=dict)  # metavar and help
+    inis: set[str] = field(default_factory=set)
+
+    def getgroup(self, name: str, description: str) -> Declared:
+        return self
+
+    def addoption(self, flag: str, *, help: str, metavar: str = "", **_: Any) -> None:
+        self.flags[flag] = (metavar, help)
+
+    def addini(self, name: str, help: str, **_: Any) -> None:
+        self.inis.add(name)
+
+
+@pytest.fixture(scope="module")
+def declared() -> Declared:
+    found = Declared()
+    add_options(found)  # type: ignore[arg-type]
+    return found
+
+
+def option_rows(page: Path) -> Iterator[list[str]]:
+    for line in page.read_text().splitlines():
+        if line.startswith("| `--fib-"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+class TestOptions:
+    def test_every_option_is_in_the_table_with_its_value_ini_and_default(self, declared: Declared) -> None:
+        rows = {flag.strip("`"): (ini.strip("`"), default) for flag, ini, default, _ in self.rows()}
+        expected = {}
+        for flag, (metavar, text) in declared.flags.items():
+            default = re.search(r"\(default: (.+)\)$", text)
+            assert default is not None, flag
+            expected[f"{flag}={metavar}" if metavar else flag] = default[1]
+        assert {flag: default.replace("`", "") for flag, (_, default) in rows.items()} == expected
+
+    def test_every_ini_twin_is_in_the_table(self, declared: Declared) -> None:
+        assert {ini.strip("`") for _, ini, _, _ in self.rows()} == declared.inis
+
+    def test_the_readme_names_options_that_exist(self, declared: Declared) -> None:
+        cells = " ".join(row[0] for row in option_rows(ROOT / "README.md"))
+        named = set(re.findall(r"--fib-[a-z-]+", cells))
+        assert named
+        assert named <= declared.flags.keys()
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_flags_in_the_text_exist_and_take_their_value_with_an_equals_sign(
+        self, page: Path, declared: Declared
+    ) -> None:
+        text = page.read_text()
+        assert set(re.findall(r"(--fib-[a-z]+(?:-[a-z]+)*)(?![a-z*-])", text)) <= declared.flags.keys()
+        spaced = re.findall(
+            r"--fib-[a-z-]+ [\w./]+", "\n".join(b.text for b in blocks("sh") if b.page == page.name)
+        )
+        assert [use for use in spaced if declared.flags[use.split()[0]][0]] == []
+
+    @staticmethod
+    def rows() -> list[list[str]]:
+        return list(option_rows(ROOT / "docs" / "options.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(prose(page)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.is_file(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name}: {target}"
+
+
+class TestExamplesParse:
+    @pytest.mark.parametrize("example", blocks("python"), ids=lambda b: f"{b.page}-{b.name}")
+    def test_python(self, example: Block) -> None:
+        ast.parse(example.text)
+
+    @pytest.mark.parametrize("example", blocks("json"), ids=lambda b: f"{b.page}-{b.name}")
+    def test_json(self, example: Block) -> None:
+        json.loads(example.text)
+
+    @pytest.mark.parametrize("example", blocks("jsonl"), ids=lambda b: f"{b.page}-{b.name}")
+    def test_jsonl(self, example: Block) -> None:
+        assert [json.loads(line) for line in example.text.splitlines()]
+
+    @pytest.mark.parametrize("example", blocks("toml"), ids=lambda b: f"{b.page}-{b.name}")
+    def test_toml(self, example: Block) -> None:
+        tomllib.loads(example.text)
+
+
+def test_commands_of_the_readme_name_files_that_exist() -> None:
+    words = [word for b in blocks("sh") if b.page == "README.md" for word in shlex.split(b.text)]
+    paths = {word.rpartition("=")[2] for word in words if word.startswith("--fib-solution=")}
+    paths |= {word for word in words if word in ("constraints.txt", "tests")}
+    assert len(paths) >= 4
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_installs_and_tests_as_ci_does() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    commands = [b.text for b in blocks("sh") if b.page == "README.md"]
+    assert len(commands) == 2
+    assert commands[1].strip().endswith("pytest tests")
+    assert "-c constraints.txt '.[dev]'" in commands[1]
+    assert "-c constraints.txt '.[dev]'" in ci
+    assert "pytest tests" in ci
+
+
+def test_the_example_definition_and_its_workloads_are_readable(tmp_path: Path) -> None:
+    path = tmp_path / "scale_rows_h64.json"
+    path.write_text(block("definitions.md", "scale_rows_h64.json"))
+    definition = read_definition(path)
+    assert definition.reference_problem() is None
+    path = tmp_path / "scale_rows_h64.jsonl"
+    path.write_text(block("definitions.md", "scale_rows_h64.jsonl"))
+    lines = list(read_workloads(path))
+    assert len(lines) == 2
+    for line in lines:
+        assert isinstance(line, WorkloadLine)
+        plan = plan_inputs(definition, line.workload, traceset_root=None, secret=b"d" * 32)
+        assert list(plan.tensors) == ["x", "factors"]
+        assert list(plan.scalars) == ["bias"]
+
+
+@pytest.mark.skipif(
+    not (find_spec("triton") and find_spec("tvm_ffi") and shutil.which("c++")),
+    reason="needs triton, apache-tvm-ffi and a C++ compiler",
+)
+def test_the_example_solutions_pass(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The JSON, the starter-kit folder and the C++ source of docs/solutions.md are judged as they stand there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    example = json.loads(block("solutions.md", "rmsnorm_mine.json"))
+    cpp = {
+        **example,
+        "name": "rmsnorm_cpp_example",
+        "spec": {"language": "cpp", "target_hardware": ["cpu"], "entry_point": "rmsnorm.cc::rmsnorm"},
+        "sources": [{"path": "rmsnorm.cc", "content": block("solutions.md", "rmsnorm.cc")}],
+    }
+    for solution in (example, cpp):
+        (pytester.path / f"{solution['name']}.json").write_text(json.dumps(solution))
+    kit = pytester.path / "my_kit"
+    (kit / "solution" / "triton").mkdir(parents=True)
+    (kit / "config.toml").write_text(block("solutions.md", "config.toml"))
+    (kit / "solution" / "triton" / "kernel.py").write_text(block("solutions.md", "kernel.py"))
+    shutil.copytree(ROOT / "tracesets" / "mini", pytester.path / "tracesets" / "mini")
+    result = pytester.runpytest_subprocess(
+        "--fib-solution=rmsnorm_mine.json",
+        "--fib-solution=rmsnorm_cpp_example.json",
+        "--fib-solution=my_kit",
+        "--fib-profile=quick",
+        "--fib-report=report.json",
+        "-k",
+        "batch_size7-",
+    )
+    result.assert_outcomes(passed=3, deselected=15)
+    measurements = json.loads((pytester.path / "report.json").read_text())["measurements"]
+    assert [found["remarks"] for found in measurements] == [[], [], []]
+
+
+def test_the_failure_text_of_the_docs_has_every_part_of_a_real_one() -> None:
+    """What docs/solutions.md shows is what the failure module would print for the same mismatch."""
+    from pytest_fib.data.evaluation import Evaluation, Mismatch
+    from pytest_fib.data.trace import EvaluationStatus
+    from pytest_fib.report.failure import failure_text
+
+    (shown,) = [b.text for b in blocks("text") if b.page == "solutions.md"]
+    command = shown.splitlines()[-1].strip()
+    mismatch = Mismatch(
+        output="output",
+        call=1,
+        problem="elements out of tolerance",
+        failed=90,
+        total=128,
+        index=(0, 33),
+        expected=5.53125,
+        got=5.25,
+        absolute_error=0.28125,
+        relative_error=0.28125 / (5.53125 + 1e-8),
+        atol=0.01,
+        rtol=0.01,
+        rule="abs > 0.01 and rel > 0.01",
+        required_matched_ratio=1.0,
+        matched_ratio=1 - 90 / 128,
+    )
+    evaluation = Evaluation(
+        definition="rmsnorm_h128",
+        op_type="rmsnorm",
+        workload="a5f82be2-0629-570c-87c8-58544b51241d",
+        axes={"batch_size": 1},
+        solution="rmsnorm_wrong_epsilon",
+        solution_hash="",
+        status=EvaluationStatus.INCORRECT_NUMERICAL,
+        timestamp="",
+        mismatch=mismatch,
+    )
+    assert failure_text(evaluation, command=command) == shown.rstrip("\n")
+
+
+def test_the_report_page_names_every_field() -> None:
+    from pytest_fib.report.document import Score, build_document
+    from pytest_fib.report.record import Measurement, Skip, SolutionInfo
+
+    text = (ROOT / "docs" / "report.md").read_text()
+    words = set(re.findall(r"[a-z_0-9]+", text))
+    document = build_document([], environment={}, config={})
+    for names in (document, Measurement.__annotations__, Skip.__annotations__, Score.__annotations__):
+        assert set(names) <= words
+    assert set(SolutionInfo.__annotations__) <= words
