@@ -2,8 +2,8 @@
 
     python benchmarks/collection.py
 
-Runs ``pytest --collect-only -q`` on each, alternating, and prints the least wall time of each and their ratio (at most
-1.3 wanted). The workloads have the size of official ones: two random inputs, one variable axis.
+Runs ``pytest --collect-only -q`` on each, alternating, and prints the least wall time of each and their ratio (at
+most 1.3 wanted). The workloads have the size of official ones: two random inputs, one variable axis.
 """
 
 from __future__ import annotations
