@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_fib.candidate.sandbox.report import OPTIONAL
 from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.judge import JudgeSession
@@ -121,6 +122,7 @@ class Lab:
         self._folder = folder
         self._sessions: dict[str, JudgeSession] = {}
         self._costs: dict[tuple[ProblemName, bool], float] = {}
+        self._layers: frozenset[str] | None = None
         self.canaries = canaries
         self.marker = f"rt{secrets.token_hex(6)}"  # a command name holds 15 characters
 
@@ -195,8 +197,13 @@ class Lab:
             time.sleep(0.02)
 
     def layers(self) -> frozenset[str]:
-        """Return the layers of defence that are active here, as the session says it."""
-        return frozenset(getattr(self.session(), "layers", ()))
+        """Return the layers of defence that are active here, as the evaluation of an honest kernel says it."""
+        if self._layers is None:
+            held = self.plain().evaluation.sandbox
+            missing = [name for name, holds, _ in held if not holds and name not in OPTIONAL]
+            whole = {"sandbox"} if held and not missing else set()
+            self._layers = frozenset(whole | {name for name, holds, _ in held if holds})
+        return self._layers
 
     def close(self) -> None:
         """End all sessions."""

@@ -20,6 +20,8 @@ _NEIGHBOURS = (
     "takes_the_judges_core",
     "busy_while_the_hand_over_is_measured",
     "holds_the_machine_lock",
+    "attacks_whoever_started_it",
+    "slows_the_calibration",
     "many_print_without_end",
 )
 

@@ -97,17 +97,17 @@ ATTACKS = (
             zygote, candidate = os.getppid(), os.getpid()
             if os.fork() == 0:
                 open("/proc/self/comm", "w").write("@MARKER@")
-                end = time.monotonic() + 3
-                while time.monotonic() < end:
-                    time.sleep(0.001)
-                    try:
-                        with open(f"/proc/{zygote}/task/{zygote}/children") as file:
-                            siblings = {int(word) for word in file.read().split()} - {candidate}
+                siblings, end = set(), time.monotonic() + 3
+                try:
+                    while time.monotonic() < end:
+                        time.sleep(0.001)
+                        if not siblings:
+                            with open(f"/proc/{zygote}/task/{zygote}/children") as file:
+                                siblings = {int(word) for word in file.read().split()} - {candidate}
                         for pid in siblings:
                             os.sched_setaffinity(pid, {0})
-                            os.write(1, b"@LEAK@ power over a sibling\\n")
-                    except OSError:
-                        pass
+                except OSError:
+                    pass
                 os._exit(0)
             def run(x, w, b, y):
                 @HONEST@

@@ -35,6 +35,7 @@ ATTACKS = (
     Attack(
         family=21,
         name="worker_that_only_says_done",
+        patience="short",
         source="""
             from pytest_fib.border.arena import DONE, GO, READY
             from pytest_fib.candidate.worker import Worker

