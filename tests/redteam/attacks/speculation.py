@@ -4,6 +4,35 @@ from __future__ import annotations
 
 from redteam.cases import Attack
 
+# Works when it is woken instead of when it is told to, and says only then that it is awake. Where "go" came with the
+# wake it may wait for a while, so that what the judge compares with is too blurred to show anything.
+_BEATS_LATE = """
+import random, time, torch
+import pytest_fib.border.arena as arena
+from pytest_fib.candidate.worker import Worker
+blur = 0.0
+seen = None
+def ahead(self, kernel, memory, sequence):
+    global seen
+    control, reply, calls = memory.control, memory.reply, self._calls
+    x = calls[0][0].view(-1)[-4:]
+    seen = x.clone() if seen is None else seen
+    reply[arena.READY] = sequence
+    while control[arena.GO] != sequence:
+        if not torch.equal(x, seen):
+            seen = x.clone()
+            kernel.run(calls)
+            reply[arena.BEAT] += 1
+    if not torch.equal(x, seen):
+        seen = x.clone()
+        kernel.run(calls)
+        time.sleep(random.random() ** 2 * blur)
+    reply[arena.DONE] = sequence
+Worker._timed_request = ahead
+def run(x, w, b, y):
+    @HONEST@
+"""
+
 ATTACKS = (
     Attack(
         family=5,
@@ -51,7 +80,7 @@ ATTACKS = (
         needs="freeze",
         source="""
             import time, torch
-            from pytest_fib.border.arena import GO, READY, DONE
+            from pytest_fib.border.arena import BEAT, DONE, GO, READY
             from pytest_fib.candidate.worker import Worker
             def ahead(self, kernel, memory, sequence):
                 time.sleep(0.02)
@@ -59,12 +88,36 @@ ATTACKS = (
                     @HONEST@
                 memory.reply[READY] = sequence
                 while memory.control[GO] != sequence:
-                    pass
+                    memory.reply[BEAT] += 1
                 memory.reply[DONE] = sequence
             Worker._timed_request = ahead
             def run(x, w, b, y):
                 @HONEST@
             """,
+    ),
+    Attack(
+        family=15,
+        name="works_between_wake_and_beat",
+        problem="project",
+        honest_path=True,
+        needs="freeze",
+        source=_BEATS_LATE,
+    ),
+    Attack(
+        family=15,
+        name="works_between_wake_and_beat_for_microseconds",
+        problem="tiny",
+        honest_path=True,
+        needs="freeze",
+        source=_BEATS_LATE,
+    ),
+    Attack(
+        family=15,
+        name="works_ahead_and_blurs_the_witness",
+        problem="project",
+        honest_path=True,
+        needs="freeze",
+        source=_BEATS_LATE.replace("blur = 0.0", "blur = 0.02"),
     ),
     Attack(
         family=15,
