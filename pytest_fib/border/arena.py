@@ -8,7 +8,7 @@ file       candidate's view        content
 inputs     read-only (or writable) ``sets`` copies of the input tensors
 outputs    writable                ``sets`` copies of the output tensors, guard zones around each
 control    read-only               what the judge says: the request number and the number of calls
-reply      writable                what the candidate says: ready, done, failed
+reply      writable                what the candidate says: ready, done, failed; a beat
 ========== ======================= ============================================================
 
 A *set* is what one call reads and writes; a request of K calls uses K sets, so that no call sees another's data.
@@ -35,6 +35,7 @@ CALLS = 8
 READY = 0
 DONE = 8
 FAILED = 16
+BEAT = 24
 CONTROL_BYTES = PAGE
 REPLY_BYTES = PAGE
 

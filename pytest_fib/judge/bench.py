@@ -36,6 +36,14 @@ class WrongOutput(CandidateError):
         self.comparison = comparison
 
 
+@dataclass(frozen=True)
+class Request:
+    """So many calls between one "go" and one "done"; ``early`` as ``Candidate.run_timed`` says."""
+
+    calls: int = 1
+    early: bool = False
+
+
 @dataclass
 class Tally:
     """What has been done for one workload so far; times in nanoseconds."""
@@ -78,15 +86,15 @@ class Bench:
     tally: Tally
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def run(self, candidate: Candidate, requests: Sequence[int], verify: int | None = None) -> list[int]:
-        """Make one request of ``k`` calls for each ``k`` in ``requests``; return the nanoseconds of each.
+    def run(self, candidate: Candidate, requests: Sequence[Request], verify: int | None = None) -> list[int]:
+        """Make the requests; return the nanoseconds of each.
 
         Parameters
         ----------
         candidate
             Attached to ``self.arena``.
         requests
-            Calls per request, at most as many as the arena has sets.
+            Of at most as many calls as the arena has sets.
         verify
             How many of the calls, chosen secretly, are compared with the reference; None for all.
 
@@ -95,40 +103,43 @@ class Bench:
         WrongOutput, CandidateError
             At the first batch in which something is wrong.
         """
-        total = sum(requests)
+        total = sum(request.calls for request in requests)
         chosen = np.ones(total, dtype=bool)
         if verify is not None and verify < total:
             chosen[:] = False
             chosen[self.random.choice(total, size=verify, replace=False)] = True
         elapsed: list[int] = []
-        most = max(requests)
+        most = max(request.calls for request in requests)
         done = 0
         for batch in self._batches(requests):
-            calls = sum(batch)
+            calls = sum(request.calls for request in batch)
             elapsed += self._batch(candidate, batch, most, chosen[done : done + calls])
             done += calls
         return elapsed
 
-    def _batches(self, requests: Sequence[int]) -> list[list[int]]:
+    def _batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split ``requests`` so that inputs and outputs of a batch fit into a bounded buffer."""
         per_call = max(1, self.inputs.nbytes + self.arena.plan.outputs.stride)
         room = max(1, _BATCH_BYTES // per_call)
-        batches: list[list[int]] = []
-        for calls in requests:
-            if not batches or sum(batches[-1]) + calls > room:
+        batches: list[list[Request]] = []
+        used = 0
+        for request in requests:
+            if not batches or used + request.calls > room:
                 batches.append([])
-            batches[-1].append(calls)
+                used = 0
+            batches[-1].append(request)
+            used += request.calls
         return batches
 
     def _batch(
         self,
         candidate: Candidate,
-        requests: list[int],
+        requests: list[Request],
         most: int,
         chosen: npt.NDArray[np.bool_],
     ) -> list[int]:
         first = self.tally.calls
-        calls = sum(requests)
+        calls = sum(request.calls for request in requests)
         drawn = self._draw(range(first, first + calls))
         self.tally.calls += calls
         if self.cores is None:
@@ -152,39 +163,46 @@ class Bench:
         return [self.inputs.draw(calls.start, out=self.scratch)]
 
     def _requests(
-        self, candidate: Candidate, requests: list[int], most: int, drawn: list[dict[str, torch.Tensor]]
+        self, candidate: Candidate, requests: list[Request], most: int, drawn: list[dict[str, torch.Tensor]]
     ) -> tuple[list[int], list[Bytes]]:
         arena = self.arena
-        arena.prepare(requests)
+        arena.prepare([request.calls for request in requests])
         if self.cores is not None:
-            candidate.arm(len(requests), most)
+            candidate.arm(len(requests), most, self._remaining(candidate))
         elapsed, taken = [], []
         contents = iter(drawn)
-        for request, calls in enumerate(requests):
-            filled = list(islice(contents, calls))
+        for number, request in enumerate(requests):
+            filled = list(islice(contents, request.calls))
             for index, content in enumerate(filled):
                 arena.fill(index, content)
-                arena.poison(request, index)
-            elapsed.append(self._one(candidate, request, calls, most))
-            outputs = arena.take(calls)
-            self._check_integrity(request, outputs, filled)
+                arena.poison(number, index)
+            elapsed.append(self._one(candidate, request, number, most))
+            outputs = arena.take(request.calls)
+            self._check_integrity(number, outputs, filled)
             taken.append(outputs)
         return elapsed, taken
 
-    def _one(self, candidate: Candidate, request: int, calls: int, most: int) -> int:
+    def _one(self, candidate: Candidate, request: Request, index: int, most: int) -> int:
+        remaining = self._remaining(candidate)
+        start = time.perf_counter_ns()
+        try:
+            if self.cores is None:
+                return candidate.run(request.calls, most, remaining)
+            return candidate.run_timed(
+                request.calls, remaining, partial(self.arena.sample, index), request.early
+            )
+        finally:
+            self.tally.call_ns += time.perf_counter_ns() - start
+
+    def _remaining(self, candidate: Candidate) -> float:
+        """Return the seconds that are left for the calls of this workload."""
         remaining = self.timeout_s - self.tally.call_ns / 1e9
         if remaining <= 0:
             candidate.kill()
             raise CandidateTimeout(
                 f"{self.tally.calls} calls took longer than the limit of {self.timeout_s:g} s together"
             )
-        start = time.perf_counter_ns()
-        try:
-            if self.cores is None:
-                return candidate.run(calls, most, remaining)
-            return candidate.run_timed(calls, remaining, partial(self.arena.sample, request))
-        finally:
-            self.tally.call_ns += time.perf_counter_ns() - start
+        return remaining
 
     def _check_integrity(self, request: int, outputs: Bytes, filled: list[dict[str, torch.Tensor]]) -> None:
         arena = self.arena

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from itertools import repeat
 
-from pytest_fib.border.arena import CALLS, DONE, FAILED, GO, READY
+from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, GO, READY
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
 from pytest_fib.errors import NotJudgeable
@@ -43,6 +43,8 @@ class Candidate:
         self._arena: JudgeArena | None = None
         self.alive = True
         self.layers = ""
+        self._stopped = False
+        self._looked = 0
 
     def build(self, order: Order, timeout_s: float) -> None:
         """Have the candidate compile the solution."""
@@ -54,10 +56,13 @@ class Candidate:
 
     def sandbox(self) -> tuple[tuple[str, bool, str], ...]:
         """Return the layers of the sandbox: name, whether it holds, and why not (or a remark)."""
-        return tuple((str(name), bool(active), str(reason)) for name, active, reason in json.loads(self.layers))
+        return tuple(
+            (str(name), bool(active), str(reason)) for name, active, reason in json.loads(self.layers)
+        )
 
     def attach(self, arena: JudgeArena) -> None:
         """Have the candidate map ``arena``."""
+        self.resume()
         plan = memory_file_of_text(arena.plan.to_text())
         try:
             send_checked(self._sock, Message(Kind.ATTACH), (plan, *arena.fds))
@@ -77,30 +82,55 @@ class Candidate:
         self._expect(time.monotonic() + timeout_s, timeout_s, "running")
         return time.perf_counter_ns() - start
 
-    def arm(self, requests: int, most: int) -> None:
-        """Wake the candidate for ``requests`` timed requests of up to ``most`` calls each."""
+    def arm(self, requests: int, most: int, timeout_s: float) -> None:
+        """Prepare the candidate for ``requests`` timed requests of up to ``most`` calls each; leave it stopped."""
         self._send(Message(Kind.RUN, a=self._sequence + 1, b=most, c=requests), "running")
+        self.resume()
+        self._spin(READY, self._sequence + 1, time.monotonic() + timeout_s, timeout_s)
+        self.stop()
 
-    def run_timed(self, calls: int, timeout_s: float, sample: Callable[[], object]) -> int:
-        """Serve one armed request: return the nanoseconds from "go" to the end of ``sample()``.
+    def run_timed(self, calls: int, timeout_s: float, sample: Callable[[], object], early: bool) -> int:
+        """Serve one armed request of the stopped candidate: return the nanoseconds from "go" to ``sample()``.
 
         The candidate learns the number of calls with "go". ``sample`` reads secret positions of the outputs before
         the clock is read, so that work which is not finished at "done" is work that was not done.
+
+        Usually the candidate is woken first and spins when "go" comes. With ``early``, "go" is there when it wakes
+        and the clock starts at the wake: whoever starts to work when he is woken and not at "go" gains nothing then.
         """
         arena = self._attached()
         self._sequence += 1
         sequence, control, reply = self._sequence, arena.control, arena.reply
         deadline = time.monotonic() + timeout_s
-        self._spin(READY, sequence, deadline, timeout_s)
         control[CALLS] = calls
-        start = time.perf_counter_ns()
-        control[GO] = sequence
+        if early:
+            control[GO] = sequence
+            start = time.perf_counter_ns()
+            self.resume()
+        else:
+            beat = reply[BEAT]
+            self.resume()
+            self._spin_while(BEAT, beat, deadline, timeout_s)
+            start = time.perf_counter_ns()
+            control[GO] = sequence
         self._spin(DONE, sequence, deadline, timeout_s)
         sample()
         elapsed = time.perf_counter_ns() - start
         if reply[FAILED] == sequence:
             self._expect(deadline, timeout_s, "running")
+        self.stop()
         return elapsed
+
+    def stop(self) -> None:
+        """Stop every process of this candidate's keeper, whichever trial it belongs to."""
+        self._freezer.stop()
+        self._stopped = True
+
+    def resume(self) -> None:
+        """Let this candidate run again; candidates of other trials stay stopped."""
+        if self._stopped:
+            self._freezer.resume(self._host_pid)
+            self._stopped = False
 
     def settle(self) -> None:
         """Wait until those that were killed before are gone, so that nothing but this candidate runs."""
@@ -151,6 +181,8 @@ class Candidate:
             if message.kind == Kind.READY and not self.layers:
                 # Its first words, before it has seen anything of the solution: the layers of its sandbox.
                 self.layers = message.text
+                self._freezer = self._keeper.freezer()
+                self._host_pid = self._freezer.find(self.pid)
                 continue
             if message.kind == Kind.DONE:
                 return message
@@ -159,21 +191,33 @@ class Candidate:
     def _spin(self, word: int, sequence: int, deadline: float, timeout_s: float) -> None:
         """Wait until the reply word is ``sequence``, with eyes on the output pipe and on the process's health."""
         reply = self._attached().reply
-        looked = time.perf_counter_ns()
         while True:
             for _ in repeat(None, _SPINS):
                 if reply[word] == sequence:
                     return
-            now = time.perf_counter_ns()
-            if now - looked < _LOOK_AROUND_NS:
-                continue
-            looked = now
-            if time.monotonic() > deadline:
-                self._timeout(timeout_s, "running")
-            if self._look_around(0, "running") and reply[word] != sequence:
-                # A message instead of a word: the request failed before it could be timed.
-                self._expect(deadline, timeout_s, "running")
-                raise CandidateError("the candidate answered a timed request without running it")
+            self._mind(deadline, timeout_s, lambda: reply[word] == sequence)
+
+    def _spin_while(self, word: int, value: int, deadline: float, timeout_s: float) -> None:
+        """Wait until the reply word is no longer ``value``."""
+        reply = self._attached().reply
+        while True:
+            for _ in repeat(None, _SPINS):
+                if reply[word] != value:
+                    return
+            self._mind(deadline, timeout_s, lambda: reply[word] != value)
+
+    def _mind(self, deadline: float, timeout_s: float, done: Callable[[], bool]) -> None:
+        """Now and then while waiting: see to output, a death, a failure, the deadline."""
+        now = time.perf_counter_ns()
+        if now - self._looked < _LOOK_AROUND_NS:
+            return
+        self._looked = now
+        if time.monotonic() > deadline:
+            self._timeout(timeout_s, "running")
+        if self._look_around(0, "running") and not done():
+            # A message instead of a word: the request failed before it could be timed.
+            self._expect(deadline, timeout_s, "running")
+            raise CandidateError("the candidate answered a timed request without running it")
 
     def _look_around(self, timeout_ms: float, doing: str) -> bool:
         """Drain output, notice a death; return whether a message of the candidate is waiting."""

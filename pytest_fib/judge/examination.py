@@ -25,15 +25,16 @@ from pytest_fib.data.workload import Workload, WorkloadTolerance
 from pytest_fib.errors import NotJudgeable
 from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.judge.arena import JudgeArena, dtype_name
-from pytest_fib.judge.bench import Bench, Tally, WrongOutput
+from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
-from pytest_fib.judge.handover import NOOP_SOURCE
+from pytest_fib.judge.handover import NOOP_SOURCE, Handover
 from pytest_fib.judge.orders import noop_order, order_for
 from pytest_fib.judge.rules import rule_for
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
 from pytest_fib.judge.zygote import Keeper
+from pytest_fib.measure.ahead import works_ahead
 from pytest_fib.measure.interval import log_t_interval
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Examination:
                 if self._config.sampling.timing:
                     return self._timed_trials(bench, keeper)
                 with self._session.lock.working(), self._candidate(keeper, arena, 0) as candidate:
-                    bench.run(candidate, [1] * max(1, self._config.sampling.trials))
+                    bench.run(candidate, [Request()] * max(1, self._config.sampling.trials))
                 return None
         finally:
             arena.close()
@@ -174,50 +175,74 @@ class Examination:
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
         schedule: Schedule | None = None
-        handover = 0.0
-        sets = bench.arena.plan.inputs.sets
+        handover = Handover()
         trials: list[tuple[float, ...]] = []
+        early: list[float] = []
         for trial in range(self._config.sampling.trials):
             with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
                 if schedule is None:
-                    probes = bench.run(candidate, [1] * PROBES)
-                    handover = self._handover(bench, keeper, 1)
-                    schedule = self._schedule(probes, handover, sets)
+                    probes = bench.run(candidate, [Request()] * PROBES)
+                    handover = self._handover(bench, 1)
+                    schedule = self._schedule(probes, handover, bench)
                     if schedule.calls_per_request > 1:
-                        handover = self._handover(bench, keeper, schedule.calls_per_request)
-                requests = [schedule.calls_per_request] * (schedule.warmups + schedule.iterations)
-                elapsed = bench.run(candidate, requests, schedule.verified)[schedule.warmups :]
-            trials.append(tuple(self._latency_ms(ns, handover, schedule.calls_per_request) for ns in elapsed))
+                        handover = self._handover(bench, schedule.calls_per_request)
+                requests = self._requests(schedule, bench)
+                elapsed = bench.run(candidate, requests, schedule.verified)
+            timed = list(zip(requests, elapsed, strict=True))[schedule.warmups :]
+            ordinary = [ns - handover.ordinary for request, ns in timed if not request.early]
+            trials.append(tuple(self._latency_ms(ns, schedule.calls_per_request) for ns in ordinary))
+            early += [ns - handover.early for request, ns in timed if request.early]
         assert schedule is not None
         if self._session.cores.shared:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
+        early_ms = [self._latency_ms(ns, schedule.calls_per_request) for ns in early]
+        worked_ahead = works_ahead([sample for samples in trials for sample in samples], early_ms)
+        if worked_ahead:
+            self._notes.remark(
+                "the solution works before it is told to go: its latency is that of requests that left no time for it"
+            )
+            trials = [tuple(early_ms[trial :: len(trials)]) for trial in range(len(trials))]
         return Timing(
             trials_ms=tuple(trials),
             reference_latency_ms=statistics.median(self._tally.reference_ns) / 1e6,
-            handover_ms=handover / 1e6,
+            handover_ms=(handover.early if worked_ahead else handover.ordinary) / 1e6,
             calls_per_request=schedule.calls_per_request,
             ci95_ms=log_t_interval([statistics.median(samples) for samples in trials]),
         )
 
-    def _schedule(self, probes: list[int], handover: float, sets: int) -> Schedule:
-        call_ns = max(1.0, min(probes[1:]) - handover)
-        return plan_schedule(
-            self._config.sampling, call_ns, statistics.median(self._tally.reference_ns), sets
-        )
+    def _schedule(self, probes: list[int], handover: Handover, bench: Bench) -> Schedule:
+        call_ns = max(1.0, min(probes[1:]) - handover.ordinary)
+        reference_ns = statistics.median(self._tally.reference_ns)
+        return plan_schedule(self._config.sampling, call_ns, reference_ns, bench.arena.plan.inputs.sets)
 
     @staticmethod
-    def _latency_ms(elapsed_ns: int, handover_ns: float, calls: int) -> float:
+    def _requests(schedule: Schedule, bench: Bench) -> list[Request]:
+        """Return the requests of one trial; which of them have their "go" before the wake is secret."""
+        count = schedule.warmups + schedule.iterations + schedule.early
+        early = {
+            schedule.warmups + int(index)
+            for index in bench.random.choice(count - schedule.warmups, size=schedule.early, replace=False)
+        }
+        return [Request(schedule.calls_per_request, index in early) for index in range(count)]
+
+    @staticmethod
+    def _latency_ms(net_ns: float, calls: int) -> float:
         # Never below a nanosecond: a speed-up has to stay finite, and nothing is faster than the clock's tick.
-        return max(elapsed_ns - handover_ns, 1.0) / calls / 1e6
+        return max(net_ns, 1.0) / calls / 1e6
 
-    def _handover(self, bench: Bench, keeper: Keeper, calls: int) -> float:
-        def noop() -> Candidate:
-            candidate = self._session.start(keeper)
-            candidate.load(noop_order(self._order(), NOOP_SOURCE), 60.0)
-            candidate.attach(bench.arena)
-            return candidate
+    def _handover(self, bench: Bench, calls: int) -> Handover:
+        @contextmanager
+        def noop() -> Iterator[Candidate]:
+            with self._session.home(self._loaded) as keeper:
+                candidate = self._session.start(keeper)
+                try:
+                    candidate.load(noop_order(self._order(), NOOP_SOURCE), 60.0)
+                    candidate.attach(bench.arena)
+                    yield candidate
+                finally:
+                    candidate.kill()
 
-        return self._session.handover.measure(bench, calls, noop)
+        return self._session.handovers.measure(bench, calls, noop)
 
     @contextmanager
     def _candidate(self, keeper: Keeper, arena: JudgeArena, trial: int) -> Iterator[Candidate]:

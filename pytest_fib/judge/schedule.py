@@ -12,6 +12,7 @@ PROBES = 3  # single calls that show the cost; part of the warm-up
 MAX_CALLS_PER_REQUEST = 32
 _SHORT_NS = 20_000  # a request shorter than this is too short against the jitter of the hand-over
 _MIN_REQUESTS = 10  # of several calls each, in one trial
+_EARLY_SHARE = 0.15
 _VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
 
 
@@ -19,12 +20,14 @@ _VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
 class Schedule:
     """The calls of every trial: ``warmups`` and ``iterations`` requests of ``calls_per_request`` calls.
 
+    ``early`` further requests have their "go" before the candidate is woken, at secret places among the iterations.
     ``verified`` is how many calls of one trial are compared with the reference; None for all.
     """
 
     calls_per_request: int
     warmups: int
     iterations: int
+    early: int
     verified: int | None
 
 
@@ -59,9 +62,10 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
     iterations = max(iterations, math.ceil(floor / per_request), 1)
     budget = _VERIFY_BUDGET_S if sampling.budget_s is None else sampling.budget_s
     verifiable = int(budget * 1e9 / (max(reference_ns, 1.0) * sampling.trials))
-    timed = (warmups + iterations) * per_request
+    early = math.ceil(iterations * _EARLY_SHARE)
+    timed = (warmups + iterations + early) * per_request
     verified = None if verifiable >= timed else max(floor, verifiable)
-    return Schedule(per_request, warmups, iterations, verified)
+    return Schedule(per_request, warmups, iterations, early, verified)
 
 
 def _power_of_two_within(limit: int, wanted: int) -> int:

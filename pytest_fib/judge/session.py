@@ -21,7 +21,7 @@ from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.examination import Examination
-from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.handover import Handovers
 from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import check_supported, order_for, zygote_kind
 from pytest_fib.judge.reference import Reference
@@ -42,7 +42,7 @@ class JudgeSession:
         self._own_folder = Path(tempfile.mkdtemp(prefix="pytest-fib-"))
         self.cores = Cores.mine()
         self.zygotes = Zygotes()
-        self.handover = Handover()
+        self.handovers = Handovers()
         self.pool = Pool(config.secret)
         self.lock = MachineLock()
         self.artifacts = Artifacts(

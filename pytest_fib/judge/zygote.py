@@ -23,6 +23,7 @@ import pytest_fib
 from pytest_fib.border.order import Confinement
 from pytest_fib.border.wire import Kind, Message, WireError, pair, receive, send
 from pytest_fib.errors import FibError
+from pytest_fib.judge.freezer import Freezer, children
 from pytest_fib.judge.memory import memory_file_of_text
 
 _START_TIMEOUT_S = 120.0
@@ -81,10 +82,17 @@ class ForkServer:
             send(self._sock, Message(Kind.KILL, a=pid))
             self._dying.add(pid)
 
+    def await_end(self, pid: int) -> None:
+        """Have ``settle`` wait for the end of ``pid``, which is about to end by itself."""
+        if self._exits.pop(pid, None) is None:
+            self._dying.add(pid)
+
     def settle(self) -> None:
         """Wait until every killed child is reaped, with all that it started: from here on it runs nowhere."""
         for pid in tuple(self._dying):
-            self.exit_status(pid, timeout_s=_SETTLE_S)
+            if self.exit_status(pid, timeout_s=_SETTLE_S) is None:
+                self.kill(pid)
+                self.exit_status(pid, timeout_s=_SETTLE_S)
             self._exits.pop(pid, None)
         self._dying.clear()
 
@@ -132,10 +140,17 @@ class Keeper(ForkServer):
         mask = sum(1 << core for core in cores or () if core < 64)
         return self._request(Message(Kind.FORK, b=memory_bytes, c=mask), (control.fileno(), output))
 
+    def freezer(self) -> Freezer:
+        """Return what stops the candidates of this keeper; there has to be one already."""
+        # The zygote's child only waits for its own child, which is the keeper.
+        return Freezer(children(self._pid)[0])
+
     def close(self) -> None:
         """End the namespaces and everything in them; the zygote's ``settle`` waits for it."""
-        self._sock.close()
-        self._zygote.kill(self._pid)
+        if self._sock.fileno() >= 0:
+            # Process 1 sees the end of the connection, ends everybody in the namespaces and then itself.
+            self._sock.close()
+            self._zygote.await_end(self._pid)
 
     def settle(self) -> None:
         """Wait for the end of killed candidates, and of keepers that were closed."""

@@ -21,7 +21,7 @@ def test_at_least_twenty_calls_are_verified_whatever_the_budget(
     sampling: Sampling, call_ns: float, reference_ns: float, sets: int
 ) -> None:
     schedule = plan_schedule(sampling, call_ns, reference_ns, sets)
-    timed = (schedule.warmups + schedule.iterations) * schedule.calls_per_request
+    timed = (schedule.warmups + schedule.iterations + schedule.early) * schedule.calls_per_request
     verified = timed if schedule.verified is None else schedule.verified
     assert schedule.calls_per_request <= sets
     assert verified <= timed
