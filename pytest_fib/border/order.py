@@ -60,9 +60,6 @@ class Order:
         Where a build puts its product, and where a load finds it; empty where the language needs no build.
     threads
         CPU threads that the candidate may use.
-    low_precision
-        Whether bfloat16 or float8 appear in the definition or in the sources, so that Triton's interpreter must
-        be known to be right for them.
     """
 
     language: str
@@ -74,7 +71,6 @@ class Order:
     outputs: tuple[str, ...]
     artifact_dir: str
     threads: int = 1
-    low_precision: bool = False
     device: str = "cpu"
 
     def to_text(self) -> str:

@@ -49,7 +49,6 @@ class Failure(enum.IntEnum):
     RUNTIME = 2
     SHAPE = 3
     DTYPE = 4
-    UNSUPPORTED = 5
 
 
 class WireError(Exception):

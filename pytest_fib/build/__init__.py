@@ -32,10 +32,6 @@ class BuildError(Exception):
     """A solution cannot be built; the message is what the compiler or the checks said."""
 
 
-class UnsupportedError(Exception):
-    """A solution cannot be judged with what is installed here; the message says what to do."""
-
-
 class Language(Protocol):
     """What each module in ``LANGUAGES`` offers."""
 

@@ -1,7 +1,7 @@
 """Triton solutions: compiled for a GPU where there is one, run by Triton's own interpreter elsewhere.
 
 The interpreter gets bfloat16 and float8 wrong as it comes; ``triton_interpreter`` repairs it and checks the repair.
-Where the check fails (a Triton version that it does not know), such a solution is refused: a wrong number must
+Where the check fails (a Triton version that it does not know), the judge refuses such solutions: a wrong number must
 never become a verdict.
 """
 
@@ -11,18 +11,21 @@ import os
 from typing import Any
 
 import torch
-import triton
 
 from pytest_fib.border.order import Order
-from pytest_fib.build import UnsupportedError
 from pytest_fib.build.sources import import_entry
 from pytest_fib.build.triton_interpreter import ensure_correct
 
 
-def prepare() -> None:
-    """Repair and check the interpreter once, in the zygote, so that no candidate has to."""
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        ensure_correct()
+def prepare() -> tuple[str, ...]:
+    """Repair and check the interpreter, in the zygote, where nothing untrusted has run yet.
+
+    Returns
+    -------
+    tuple of str
+        What it still computes wrongly; empty if it is right, or not in use.
+    """
+    return ensure_correct() if os.environ.get("TRITON_INTERPRET") == "1" else ()
 
 
 def build(order: Order) -> None:
@@ -30,20 +33,7 @@ def build(order: Order) -> None:
 
 
 def load(order: Order) -> Any:
-    """Import the entry file and return the entry point.
-
-    Raises
-    ------
-    UnsupportedError
-        If Triton's interpreter would give wrong results for this solution's dtypes.
-    """
-    if order.device == "cpu":
-        wrong = ensure_correct()
-        if wrong and order.low_precision:
-            raise UnsupportedError(
-                f"the interpreter of Triton {triton.__version__} computes {', '.join(wrong)} wrongly: "
-                "use a Triton version listed in docs/solutions.md, or a GPU"
-            )
+    """Import the entry file and return the entry point."""
     return import_entry(order)
 
 

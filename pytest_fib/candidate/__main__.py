@@ -27,13 +27,14 @@ def main(argv: list[str]) -> int:
     faulthandler.enable()
     for name in (*_PREIMPORTED, *argv[1:]):
         importlib.import_module(name)
+    wrong: tuple[str, ...] = ()
     if "triton" in argv[1:]:
-        importlib.import_module("pytest_fib.build.triton").prepare()
+        wrong = importlib.import_module("pytest_fib.build.triton").prepare()
     readable_by_default()
     # A collection in a child would touch, and so copy, every page that it shares with this process.
     gc.collect()
     gc.freeze()
-    send(sock, Message(Kind.READY))
+    send(sock, Message(Kind.READY, text=", ".join(wrong)))
     serve(sock)
     return 0
 

@@ -17,7 +17,7 @@ from typing import Any
 from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, GO, READY, Plan
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
-from pytest_fib.build import BuildError, UnsupportedError, language_module
+from pytest_fib.build import BuildError, language_module
 from pytest_fib.build.sources import PACKAGE
 from pytest_fib.candidate.adapter import Kernel, OutputError, bind
 from pytest_fib.candidate.memory import Mapping, map_arena
@@ -153,8 +153,6 @@ def _failed(error: BaseException, kind: Failure) -> Message:
         return Message(
             Kind.FAILED, a=Failure.SHAPE if error.about == "shape" else Failure.DTYPE, text=str(error)
         )
-    if isinstance(error, UnsupportedError):
-        return Message(Kind.FAILED, a=Failure.UNSUPPORTED, text=str(error))
     if isinstance(error, BuildError):
         return Message(Kind.FAILED, a=Failure.COMPILE, text=str(error))
     return Message(Kind.FAILED, a=kind, text=_traceback(error))

@@ -30,7 +30,7 @@ from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.judge.failures import CandidateError
 
 _MAX_PRODUCT = 1 << 30
-_FORMAT = "1"  # change it when the flags or the layout of a product change
+_FORMAT = "2"  # change it when the flags or the layout of a product change
 COMPILED = frozenset({"cpp", "cuda"})
 
 

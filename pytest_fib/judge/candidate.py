@@ -13,7 +13,6 @@ from itertools import repeat
 from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, GO, READY
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
-from pytest_fib.errors import NotJudgeable
 from pytest_fib.judge.arena import JudgeArena
 from pytest_fib.judge.failures import STATUS_OF, CandidateDied, CandidateError, CandidateTimeout
 from pytest_fib.judge.memory import memory_file_of_text
@@ -256,10 +255,7 @@ def send_checked(sock: object, message: Message, fds: tuple[int, ...] = ()) -> N
 def _failure_of(message: Message) -> Exception:
     if message.kind != Kind.FAILED or message.a not in list(Failure):
         return CandidateError("integrity: the candidate sent a message that no candidate of ours sends")
-    failure = Failure(message.a)
-    if failure is Failure.UNSUPPORTED:
-        return NotJudgeable(message.text)
-    return CandidateError(message.text, STATUS_OF[failure])
+    return CandidateError(message.text, STATUS_OF[Failure(message.a)])
 
 
 def _describe(status: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 
 from pytest_fib.border.arena import ITEMSIZE
 from pytest_fib.border.order import Order
@@ -11,7 +12,7 @@ from pytest_fib.data.definition import Definition
 from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape
 from pytest_fib.errors import NotJudgeable
-from pytest_fib.judge.zygote import ZygoteKind
+from pytest_fib.judge.zygote import ZygoteKind, search_path
 
 SUPPORTED = ("python", "triton", "cpp")
 _LOW_PRECISION = re.compile(r"bfloat16|bf16|float8|fp8|e4m3|e5m2", re.IGNORECASE)
@@ -32,6 +33,23 @@ def check_supported(definition: Definition, solution: Solution) -> None:
     for name, module in (("triton", "triton"), ("cpp", "tvm_ffi")):
         if language == name and importlib.util.find_spec(module) is None:
             raise NotJudgeable(f"{name} solutions need a package: pip install 'pytest-fib[{name}]'")
+    for tool in ("c++", "ninja") if language == "cpp" else ():
+        if shutil.which(tool, path=search_path()) is None:
+            raise NotJudgeable(f"cpp solutions need the command {tool}: install a C++ compiler and ninja")
+
+
+def check_interpreter(definition: Definition, solution: Solution, problems: str) -> None:
+    """Raise NotJudgeable if ``problems`` of Triton's interpreter could touch what this solution computes.
+
+    Without bfloat16 and float8 in sight the interpreter is right as it comes.
+    """
+    dtypes = {spec.dtype for spec in (*definition.inputs.values(), *definition.outputs.values())}
+    texts = (*dtypes, *(source.content for source in solution.sources))
+    if problems and any(_LOW_PRECISION.search(text) for text in texts):
+        raise NotJudgeable(
+            f"the interpreter of the installed Triton computes {problems} wrongly: use a version that "
+            "docs/solutions.md lists, or a GPU"
+        )
 
 
 def zygote_kind(solution: Solution, threads: int) -> ZygoteKind:
@@ -49,9 +67,6 @@ def zygote_kind(solution: Solution, threads: int) -> ZygoteKind:
 
 def order_for(definition: Definition, solution: Solution, *, artifact_dir: str, threads: int) -> Order:
     """Return what a candidate needs to build and load ``solution``."""
-    dtypes = {spec.dtype for spec in (*definition.inputs.values(), *definition.outputs.values())}
-    text = "\n".join(source.content for source in solution.sources)
-    low = any(_LOW_PRECISION.search(word) for word in (*dtypes, text))
     return Order(
         language=solution.spec.language,
         entry_file=solution.entry_file,
@@ -62,7 +77,6 @@ def order_for(definition: Definition, solution: Solution, *, artifact_dir: str, 
         outputs=tuple(definition.outputs),
         artifact_dir=artifact_dir,
         threads=threads,
-        low_precision=low,
     )
 
 

@@ -23,7 +23,7 @@ from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.handover import Handovers
 from pytest_fib.judge.machine import Cores, MachineLock
-from pytest_fib.judge.orders import check_supported, order_for, zygote_kind
+from pytest_fib.judge.orders import check_interpreter, check_supported, order_for, zygote_kind
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.zygote import Keeper, Zygotes, python_path
 
@@ -80,6 +80,8 @@ class JudgeSession:
             If the definition, its reference or the workload is broken.
         """
         check_supported(definition, loaded.solution)
+        zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
+        check_interpreter(definition, loaded.solution, zygote.interpreter_problems)
         with _torch_threads(self.threads):
             return Examination(self, definition, workload, loaded, traceset_root).evaluate()
 

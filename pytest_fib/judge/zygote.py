@@ -46,9 +46,8 @@ class ZygoteKind:
     def environment(self) -> dict[str, str]:
         """Return the whole environment of the zygote and so of its candidates."""
         threads = str(self.threads)
-        search = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         environment = {
-            "PATH": search,
+            "PATH": search_path(),
             "HOME": "/nonexistent",
             "LANG": "C.UTF-8",
             "OMP_NUM_THREADS": threads,
@@ -164,6 +163,7 @@ class Zygote(ForkServer):
     def __init__(self, kind: ZygoteKind) -> None:
         ours, theirs = pair()
         super().__init__(ours)
+        self.interpreter_problems = ""  # what Triton's interpreter computes wrongly here
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -207,6 +207,7 @@ class Zygote(ForkServer):
             message = receive(self._sock)
             if message.kind != Kind.READY:
                 raise WireError(f"unexpected message {message.kind}")
+            self.interpreter_problems = message.text
         except WireError as error:
             self._process.kill()
             _, printed = self._process.communicate()
@@ -238,6 +239,11 @@ class Zygote(ForkServer):
 def _import_path() -> str:
     """Where the candidate finds this package if it is not installed, and what the user put on PYTHONPATH."""
     return os.pathsep.join((str(Path(pytest_fib.__file__).resolve().parent.parent), *python_path()))
+
+
+def search_path() -> str:
+    """Return where candidates look for commands: first beside this Python, where ninja may be installed."""
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
 def python_path() -> list[str]:
