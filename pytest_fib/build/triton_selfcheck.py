@@ -22,11 +22,17 @@ _WIDTH = 8
 
 
 @triton.jit
+def _pointer(address, DTYPE: tl.constexpr):
+    # An address below 2**31, as a Python that is not position-independent has on its heap, arrives as an int32.
+    return address.to(tl.int64).to(tl.pointer_type(DTYPE))
+
+
+@triton.jit
 def _arithmetic(x_address, y_address, out_address, DTYPE: tl.constexpr, N: tl.constexpr):
     at = tl.arange(0, N)
-    x = tl.load(x_address.to(tl.pointer_type(DTYPE)) + at)
-    y = tl.load(y_address.to(tl.pointer_type(DTYPE)) + at)
-    out = out_address.to(tl.pointer_type(DTYPE)) + at
+    x = tl.load(_pointer(x_address, DTYPE) + at)
+    y = tl.load(_pointer(y_address, DTYPE) + at)
+    out = _pointer(out_address, DTYPE) + at
     tl.store(out, x + y)
     tl.store(out + N, x - y)
     tl.store(out + 2 * N, x * y)
@@ -38,28 +44,28 @@ def _arithmetic(x_address, y_address, out_address, DTYPE: tl.constexpr, N: tl.co
     tl.store(out + 8 * N, tl.zeros((N,), DTYPE) + tl.sum(x, 0))
     tl.store(out + 9 * N, tl.zeros((N,), DTYPE) + tl.max(x, 0).to(DTYPE))
     tl.store(out + 10 * N, tl.argmin(x, 0).to(tl.float32).to(DTYPE) + tl.zeros((N,), DTYPE))
-    tl.store(out + 11 * N, tl.load(x_address.to(tl.pointer_type(DTYPE)) + at, mask=at < 4, other=1.5))
+    tl.store(out + 11 * N, tl.load(_pointer(x_address, DTYPE) + at, mask=at < 4, other=1.5))
 
 
 @triton.jit
 def _rounding(x_address, out_address, back_address, DTYPE: tl.constexpr, N: tl.constexpr):
     at = tl.arange(0, N)
-    x = tl.load(x_address.to(tl.pointer_type(tl.float32)) + at)
+    x = tl.load(_pointer(x_address, tl.float32) + at)
     narrow = x.to(DTYPE)
-    tl.store(out_address.to(tl.pointer_type(DTYPE)) + at, narrow)
-    tl.store(back_address.to(tl.pointer_type(tl.float32)) + at, narrow.to(tl.float32))
+    tl.store(_pointer(out_address, DTYPE) + at, narrow)
+    tl.store(_pointer(back_address, tl.float32) + at, narrow.to(tl.float32))
 
 
 @triton.jit
 def _product(x_address, y_address, out_address, n, DTYPE: tl.constexpr):
     row = tl.arange(0, 4)[:, None]
     column = tl.arange(0, 2)[None, :]
-    x = tl.load(x_address.to(tl.pointer_type(DTYPE)) + row * 2 + column)
-    y = tl.load(y_address.to(tl.pointer_type(DTYPE)) + row * 2 + column)
+    x = tl.load(_pointer(x_address, DTYPE) + row * 2 + column)
+    y = tl.load(_pointer(y_address, DTYPE) + row * 2 + column)
     total = tl.zeros((4, 4), tl.float32)
     for _ in range(0, n, 1):
         total = tl.dot(x, tl.trans(y), total)
-    tl.store(out_address.to(tl.pointer_type(tl.float32)) + row * 4 + tl.arange(0, 4)[None, :], total)
+    tl.store(_pointer(out_address, tl.float32) + row * 4 + tl.arange(0, 4)[None, :], total)
 
 
 @triton.jit
@@ -67,25 +73,25 @@ def _bf16_conversions(
     x_address, y_address, out_address, half_address, int_address, sum_address, N: tl.constexpr
 ):
     at = tl.arange(0, N)
-    x = tl.load(x_address.to(tl.pointer_type(tl.bfloat16)) + at)
-    y = tl.load(y_address.to(tl.pointer_type(tl.bfloat16)) + at)
-    out = out_address.to(tl.pointer_type(tl.bfloat16)) + at
-    integers = int_address.to(tl.pointer_type(tl.int32)) + at
+    x = tl.load(_pointer(x_address, tl.bfloat16) + at)
+    y = tl.load(_pointer(y_address, tl.bfloat16) + at)
+    out = _pointer(out_address, tl.bfloat16) + at
+    integers = _pointer(int_address, tl.int32) + at
     tl.store(out, x / y)
     tl.store(out + N, (at * 100 + 1).to(tl.bfloat16))
     tl.store(out + 2 * N, (x.to(tl.float32) > 1.0).to(tl.bfloat16))
     tl.store(out + 3 * N, tl.exp2(-x.to(tl.float32)).to(tl.bfloat16))
-    tl.store(half_address.to(tl.pointer_type(tl.float16)) + at, x.to(tl.float16))
+    tl.store(_pointer(half_address, tl.float16) + at, x.to(tl.float16))
     tl.store(integers, x.to(tl.int32))
     tl.store(integers + N, (x >= y).to(tl.int32))
-    tl.atomic_add(sum_address.to(tl.pointer_type(tl.bfloat16)) + at % 2, x)
+    tl.atomic_add(_pointer(sum_address, tl.bfloat16) + at % 2, x)
 
 
 @triton.autotune(configs=[triton.Config({"WIDTH": 8}), triton.Config({"WIDTH": 4})], key=["n"])
 @triton.jit
 def _tuned(out_address, n, WIDTH: tl.constexpr):
     at = tl.arange(0, WIDTH)
-    tl.store(out_address.to(tl.pointer_type(tl.int32)) + at, at + WIDTH)
+    tl.store(_pointer(out_address, tl.int32) + at, at + WIDTH)
 
 
 @dataclass(frozen=True)

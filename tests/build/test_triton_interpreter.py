@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,33 @@ print(*self_check(), sep=", ")
     assert "multiply" not in first
     assert "dot" not in first
     assert "bf16 dot (InterpreterError)" in second
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="asks for low addresses with MAP_32BIT")
+def test_the_check_passes_with_arrays_at_low_addresses() -> None:
+    out = run_python(
+        "-c",
+        """
+import mmap
+import types
+import numpy as np
+import pytest_fib.build.triton_selfcheck as selfcheck
+from pytest_fib.build.triton_interpreter import ensure_correct
+MAP_32BIT = 0x40
+seen = []
+def low(array):
+    region = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT)
+    copy = np.frombuffer(region, array.dtype, array.size).reshape(array.shape)
+    copy[...] = array
+    seen.append(copy.ctypes.data)
+    return copy
+selfcheck.np = types.SimpleNamespace(**vars(np))
+selfcheck.np.zeros = lambda *arguments: low(np.zeros(*arguments))
+selfcheck.np.array = lambda *arguments, **more: low(np.array(*arguments, **more))
+print(ensure_correct(), len(seen) > 20, max(seen) < 2**31)
+""",
+    )
+    assert out.strip() == "() True True"
 
 
 def test_an_interpreter_built_differently_is_reported_and_not_trusted() -> None:
