@@ -13,7 +13,7 @@ from pytest_fib.build import BuildError
 from pytest_fib.build.sources import write_sources
 
 LIBRARY = "solution.so"
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp")
+FLAGS = ("-O3", "-march=native", "-std=c++17")
 _SUFFIXES = {".cpp", ".cc", ".cxx", ".c++", ".c"}
 
 
@@ -30,15 +30,18 @@ def build(order: Order) -> None:
     root = write_sources(order)
     files = [str(root / name) for name in order.sources if Path(name).suffix.lower() in _SUFFIXES]
     if not files:
-        raise BuildError(f"no source ends in one of {', '.join(sorted(_SUFFIXES))}: there is nothing to compile")
+        raise BuildError(
+            f"no source ends in one of {', '.join(sorted(_SUFFIXES))}: there is nothing to compile"
+        )
+    openmp = ["-fopenmp"] if any("omp" in content for content in order.sources.values()) else []
     build_dir = root.parent / "objects"
     build_dir.mkdir()
     try:
         library = tvm_ffi.cpp.build(
             "fib_solution",
             cpp_files=files,
-            extra_cflags=list(FLAGS),
-            extra_ldflags=["-fopenmp"],
+            extra_cflags=[*FLAGS, *openmp],
+            extra_ldflags=openmp,
             extra_include_paths=[str(root)],
             build_directory=str(build_dir),
         )

@@ -18,7 +18,7 @@ import torch
 
 from pytest_fib.inputs import InputPlan
 from pytest_fib.judge.arena import Bytes, JudgeArena, tensors_of
-from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.failures import CandidateError, CandidateTimeout, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
 from pytest_fib.judge.reference import Reference
@@ -86,8 +86,10 @@ class Bench:
     tally: Tally
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def run(self, candidate: Candidate, requests: Sequence[Request], verify: int | None = None) -> list[int]:
-        """Make the requests; return the nanoseconds of each.
+    def run(
+        self, candidate: Candidate, requests: Sequence[Request], verify: int | None = None
+    ) -> list[Interval]:
+        """Make the requests; return the interval of each.
 
         Parameters
         ----------
@@ -108,14 +110,14 @@ class Bench:
         if verify is not None and verify < total:
             chosen[:] = False
             chosen[self.random.choice(total, size=verify, replace=False)] = True
-        elapsed: list[int] = []
+        intervals: list[Interval] = []
         most = max(request.calls for request in requests)
         done = 0
         for batch in self._batches(requests):
             calls = sum(request.calls for request in batch)
-            elapsed += self._batch(candidate, batch, most, chosen[done : done + calls])
+            intervals += self._batch(candidate, batch, most, chosen[done : done + calls])
             done += calls
-        return elapsed
+        return intervals
 
     def _batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split ``requests`` so that inputs and outputs of a batch fit into a bounded buffer."""
@@ -137,7 +139,7 @@ class Bench:
         requests: list[Request],
         most: int,
         chosen: npt.NDArray[np.bool_],
-    ) -> list[int]:
+    ) -> list[Interval]:
         first = self.tally.calls
         calls = sum(request.calls for request in requests)
         drawn = self._draw(range(first, first + calls))
@@ -164,7 +166,7 @@ class Bench:
 
     def _requests(
         self, candidate: Candidate, requests: list[Request], most: int, drawn: list[dict[str, torch.Tensor]]
-    ) -> tuple[list[int], list[Bytes]]:
+    ) -> tuple[list[Interval], list[Bytes]]:
         arena = self.arena
         arena.prepare([request.calls for request in requests])
         if self.cores is not None:
@@ -182,7 +184,7 @@ class Bench:
             taken.append(outputs)
         return elapsed, taken
 
-    def _one(self, candidate: Candidate, request: Request, index: int, most: int) -> int:
+    def _one(self, candidate: Candidate, request: Request, index: int, most: int) -> Interval:
         remaining = self._remaining(candidate)
         start = time.perf_counter_ns()
         try:
@@ -214,7 +216,7 @@ class Bench:
             return
         for index, content in enumerate(filled):
             for name, now in arena.inputs_of(index).items():
-                if not torch.equal(now.view(torch.uint8), content[name].view(torch.uint8)):
+                if not torch.equal(_bytes_of(now), _bytes_of(content[name])):
                     raise IntegrityViolation(f"the candidate changed its input {name}")
 
     def _verify(
@@ -241,3 +243,8 @@ class Bench:
         self.tally.comparison = self.tally.comparison.merge(result)
         if result.mismatch is not None:
             raise WrongOutput(self.tally.comparison)
+
+
+def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the bytes of a contiguous tensor as a flat one (a tensor without dimensions has no other view)."""
+    return tensor.reshape(-1).view(torch.uint8)

@@ -8,13 +8,20 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import repeat
 
 from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, GO, READY
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
 from pytest_fib.judge.arena import JudgeArena
-from pytest_fib.judge.failures import STATUS_OF, CandidateDied, CandidateError, CandidateTimeout
+from pytest_fib.judge.failures import (
+    STATUS_OF,
+    CandidateDied,
+    CandidateError,
+    CandidateTimeout,
+    IntegrityViolation,
+)
 from pytest_fib.judge.memory import memory_file_of_text
 from pytest_fib.judge.output import Output
 from pytest_fib.judge.zygote import Keeper
@@ -22,6 +29,14 @@ from pytest_fib.judge.zygote import Keeper
 _SPINS = 256  # about 10 µs between two looks at the clock
 _LOOK_AROUND_NS = 500_000  # between two looks at the candidate's output and health while it runs
 _DRAIN_MS = 50
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Nanoseconds of one request: from "go" to the sampled outputs, and before it from the wake to "go"."""
+
+    elapsed: int
+    lead: int = 0
 
 
 class Candidate:
@@ -72,14 +87,14 @@ class Candidate:
         self._expect(time.monotonic() + 60.0, 60.0, "attaching memory")
         self._arena = arena
 
-    def run(self, calls: int, most: int, timeout_s: float) -> int:
-        """Make ``calls`` calls without a clock worth reading; return nanoseconds from request to answer."""
+    def run(self, calls: int, most: int, timeout_s: float) -> Interval:
+        """Make ``calls`` calls without a clock worth reading: it runs from request to answer."""
         arena = self._attached()
         arena.control[CALLS] = calls
         start = time.perf_counter_ns()
         self._send(Message(Kind.RUN, b=most), "running")
         self._expect(time.monotonic() + timeout_s, timeout_s, "running")
-        return time.perf_counter_ns() - start
+        return Interval(time.perf_counter_ns() - start)
 
     def arm(self, requests: int, most: int, timeout_s: float) -> None:
         """Prepare the candidate for ``requests`` timed requests of up to ``most`` calls each; leave it stopped."""
@@ -88,8 +103,8 @@ class Candidate:
         self._spin(READY, self._sequence + 1, time.monotonic() + timeout_s, timeout_s)
         self.stop()
 
-    def run_timed(self, calls: int, timeout_s: float, sample: Callable[[], object], early: bool) -> int:
-        """Serve one armed request of the stopped candidate: return the nanoseconds from "go" to ``sample()``.
+    def run_timed(self, calls: int, timeout_s: float, sample: Callable[[], object], early: bool) -> Interval:
+        """Serve one armed request of the stopped candidate; the clock runs from "go" to the end of ``sample()``.
 
         The candidate learns the number of calls with "go". ``sample`` reads secret positions of the outputs before
         the clock is read, so that work which is not finished at "done" is work that was not done.
@@ -102,13 +117,12 @@ class Candidate:
         sequence, control, reply = self._sequence, arena.control, arena.reply
         deadline = time.monotonic() + timeout_s
         control[CALLS] = calls
+        beat = reply[BEAT]
         if early:
             control[GO] = sequence
-            start = time.perf_counter_ns()
-            self.resume()
-        else:
-            beat = reply[BEAT]
-            self.resume()
+        woken = start = time.perf_counter_ns()
+        self.resume()
+        if not early:
             self._spin_while(BEAT, beat, deadline, timeout_s)
             start = time.perf_counter_ns()
             control[GO] = sequence
@@ -118,12 +132,20 @@ class Candidate:
         if reply[FAILED] == sequence:
             self._expect(deadline, timeout_s, "running")
         self.stop()
-        return elapsed
+        return Interval(elapsed, start - woken)
 
     def stop(self) -> None:
-        """Stop every process of this candidate's keeper, whichever trial it belongs to."""
-        self._freezer.stop()
+        """Stop every process of this candidate's keeper, whichever trial it belongs to.
+
+        Raises
+        ------
+        IntegrityViolation
+            If they do not stop.
+        """
         self._stopped = True
+        if not self._freezer.stop():
+            self.kill()
+            raise IntegrityViolation("processes of the candidate multiply or do not stop between requests")
 
     def resume(self) -> None:
         """Let this candidate run again; candidates of other trials stay stopped."""

@@ -27,6 +27,7 @@ class Tolerance:
     rtol: float | None = None
     atol: float | None = None
     required_matched_ratio: float | None = None
+    max_error_cap: float | None = None  # no element may be further off, whatever the ratio
 
 
 @dataclass(frozen=True)

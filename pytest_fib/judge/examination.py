@@ -26,15 +26,15 @@ from pytest_fib.errors import NotJudgeable
 from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.judge.arena import JudgeArena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
-from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.handover import NOOP_SOURCE, Handover
 from pytest_fib.judge.orders import noop_order, order_for
 from pytest_fib.judge.rules import rule_for
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
+from pytest_fib.judge.trials import Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
-from pytest_fib.measure.ahead import works_ahead
 from pytest_fib.measure.interval import log_t_interval
 
 if TYPE_CHECKING:
@@ -175,60 +175,49 @@ class Examination:
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
         schedule: Schedule | None = None
-        handover = Handover()
-        trials: list[tuple[float, ...]] = []
-        early: list[float] = []
+        single = several = Handover()
+        trials: list[Trial] = []
         for trial in range(self._config.sampling.trials):
             with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
                 if schedule is None:
                     probes = bench.run(candidate, [Request()] * PROBES)
-                    handover = self._handover(bench, 1)
-                    schedule = self._schedule(probes, handover, bench)
+                    single = several = self._handover(bench, 1)
+                    schedule = self._schedule(probes, single, bench)
                     if schedule.calls_per_request > 1:
-                        handover = self._handover(bench, schedule.calls_per_request)
+                        several = self._handover(bench, schedule.calls_per_request)
                 requests = self._requests(schedule, bench)
-                elapsed = bench.run(candidate, requests, schedule.verified)
-            timed = list(zip(requests, elapsed, strict=True))[schedule.warmups :]
-            ordinary = [ns - handover.ordinary for request, ns in timed if not request.early]
-            trials.append(tuple(self._latency_ms(ns, schedule.calls_per_request) for ns in ordinary))
-            early += [ns - handover.early for request, ns in timed if request.early]
+                intervals = bench.run(candidate, requests, schedule.verified)
+            trials.append(Trial(requests[schedule.warmups :], intervals[schedule.warmups :]))
         assert schedule is not None
+        latency = latency_of(trials, schedule.calls_per_request, several, single)
+        for remark in latency.remarks:
+            self._notes.remark(remark)
         if self._session.cores.shared:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
-        early_ms = [self._latency_ms(ns, schedule.calls_per_request) for ns in early]
-        worked_ahead = works_ahead([sample for samples in trials for sample in samples], early_ms)
-        if worked_ahead:
-            self._notes.remark(
-                "the solution works before it is told to go: its latency is that of requests that left no time for it"
-            )
-            trials = [tuple(early_ms[trial :: len(trials)]) for trial in range(len(trials))]
         return Timing(
-            trials_ms=tuple(trials),
+            trials_ms=tuple(tuple(sample / 1e6 for sample in samples) for samples in latency.trials),
             reference_latency_ms=statistics.median(self._tally.reference_ns) / 1e6,
-            handover_ms=(handover.early if worked_ahead else handover.ordinary) / 1e6,
+            handover_ms=several.ordinary / 1e6,
             calls_per_request=schedule.calls_per_request,
-            ci95_ms=log_t_interval([statistics.median(samples) for samples in trials]),
+            ci95_ms=log_t_interval([statistics.median(samples) / 1e6 for samples in latency.trials]),
         )
 
-    def _schedule(self, probes: list[int], handover: Handover, bench: Bench) -> Schedule:
-        call_ns = max(1.0, min(probes[1:]) - handover.ordinary)
+    def _schedule(self, probes: list[Interval], handover: Handover, bench: Bench) -> Schedule:
+        call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - handover.ordinary)
         reference_ns = statistics.median(self._tally.reference_ns)
         return plan_schedule(self._config.sampling, call_ns, reference_ns, bench.arena.plan.inputs.sets)
 
     @staticmethod
     def _requests(schedule: Schedule, bench: Bench) -> list[Request]:
-        """Return the requests of one trial; which of them have their "go" before the wake is secret."""
-        count = schedule.warmups + schedule.iterations + schedule.early
-        early = {
-            schedule.warmups + int(index)
-            for index in bench.random.choice(count - schedule.warmups, size=schedule.early, replace=False)
-        }
-        return [Request(schedule.calls_per_request, index in early) for index in range(count)]
-
-    @staticmethod
-    def _latency_ms(net_ns: float, calls: int) -> float:
-        # Never below a nanosecond: a speed-up has to stay finite, and nothing is faster than the clock's tick.
-        return max(net_ns, 1.0) / calls / 1e6
+        """Return the requests of one trial: witnesses stand at secret places behind the warm-up."""
+        ordinary = Request(schedule.calls_per_request)
+        timed = [
+            *[ordinary] * schedule.iterations,
+            *[Request(schedule.calls_per_request, early=True)] * schedule.early,
+            *[Request()] * schedule.single,
+        ]
+        order = bench.random.permutation(len(timed))
+        return [ordinary] * schedule.warmups + [timed[index] for index in order]
 
     def _handover(self, bench: Bench, calls: int) -> Handover:
         @contextmanager
@@ -330,4 +319,6 @@ def _tolerance_of(given: WorkloadTolerance | None) -> Tolerance | None:
     """A workload's own tolerance is written for the ``allclose`` formula."""
     if given is None:
         return None
-    return Tolerance("allclose", given.max_rtol, given.max_atol, given.required_matched_ratio)
+    return Tolerance(
+        "allclose", given.max_rtol, given.max_atol, given.required_matched_ratio, given.max_error_cap
+    )

@@ -18,10 +18,22 @@ NOOP_SOURCE = "def run(*arguments):\n    pass\n"
 
 @dataclass(frozen=True)
 class Handover:
-    """Nanoseconds of a request without work: of an ordinary one, and of one whose "go" comes before the wake."""
+    """Nanoseconds of requests without work.
+
+    Attributes
+    ----------
+    ordinary, early
+        Medians of ordinary requests and of those whose "go" comes before the wake.
+    early_spread
+        By how much the fastest early request is below their median.
+    leads
+        From the wake to "go", of each ordinary request.
+    """
 
     ordinary: float = 0.0
     early: float = 0.0
+    early_spread: float = 0.0
+    leads: tuple[int, ...] = ()
 
 
 @dataclass
@@ -45,11 +57,15 @@ class Handovers:
         if key not in self.known:
             apart = replace(bench, tally=Tally())
             with noop() as candidate:
-                medians = [
-                    statistics.median(
-                        apart.run(candidate, [Request(calls, early)] * _REQUESTS, verify=0)[_DISCARDED:]
-                    )
+                ordinary, early = (
+                    apart.run(candidate, [Request(calls, early)] * _REQUESTS, verify=0)[_DISCARDED:]
                     for early in (False, True)
-                ]
-            self.known[key] = Handover(*medians)
+                )
+            late = [interval.elapsed for interval in early]
+            self.known[key] = Handover(
+                ordinary=statistics.median(interval.elapsed for interval in ordinary),
+                early=statistics.median(late),
+                early_spread=statistics.median(late) - min(late),
+                leads=tuple(interval.lead for interval in ordinary),
+            )
         return self.known[key]

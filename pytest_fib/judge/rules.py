@@ -6,12 +6,14 @@
 ``allclose``
     An element is out if |got - expected| > atol + rtol * |expected| (numpy, SOL-ExecBench).
 
-In both, equal non-finite values match and any other non-finite value is out; a call passes if the share of elements
-that match is at least ``required_matched_ratio``.
+A call passes if the share of elements that match is at least ``required_matched_ratio`` and no element is beyond
+``max_error_cap``. In both rules equal non-finite values match; any other non-finite value fails the call, whatever
+the ratio, because what follows in a model turns one NaN into many.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +34,7 @@ class Rule:
     rtol: float = 1e-2
     atol: float = 1e-2
     required_matched_ratio: float = 1.0
+    max_error_cap: float = math.inf
 
     def words(self) -> str:
         """Say when an element is out."""
@@ -55,6 +58,7 @@ def rule_for(op_type: str, *overrides: Tolerance | None) -> Rule:
             "rtol": tolerance.rtol,
             "atol": tolerance.atol,
             "required_matched_ratio": tolerance.required_matched_ratio,
+            "max_error_cap": tolerance.max_error_cap,
         }
         rule = replace(rule, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     return rule
@@ -129,6 +133,7 @@ def _compare_block(
     magnitude = right.abs()
     relative = difference / (magnitude + _EPSILON)
     finite = torch.isfinite(difference)
+    fatal = difference > rule.max_error_cap
     if rule.name == "allclose":
         out = difference > magnitude.mul_(rule.rtol).add_(rule.atol)
     else:
@@ -136,15 +141,17 @@ def _compare_block(
     if not bool(finite.all()):
         same = (left == right) | (torch.isnan(left) & torch.isnan(right))
         out = torch.where(finite, out, ~same)
+        fatal = torch.where(finite, fatal, ~same)
         difference = torch.where(finite, difference, torch.zeros_like(difference))
         relative = torch.where(finite, relative, torch.zeros_like(relative))
     failed = out.sum(dim=1)
     ratios = 1.0 - failed.to(torch.float64) / right.shape[1]
     comparison = Comparison(float(difference.max()), float(relative.max()), float(ratios.min()), None)
-    bad = torch.nonzero(ratios < rule.required_matched_ratio).flatten()
-    if len(bad) == 0:
+    bad = (ratios < rule.required_matched_ratio) | fatal.any(dim=1)
+    if not bool(bad.any()):
         return comparison
-    call = int(failed.argmax())
+    out |= fatal
+    call = int(torch.where(bad, out.sum(dim=1), -1).argmax())
     mismatch = _describe(
         output, left[call], right[call], out[call], finite[call], expected.shape[1:], rule, calls[call]
     )

@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 
 from pytest_fib.judge.config import Sampling
+from pytest_fib.measure.witness import MIN_WITNESSES
 
 MIN_VERIFIED = 20
 PROBES = 3  # single calls that show the cost; part of the warm-up
 MAX_CALLS_PER_REQUEST = 32
 _SHORT_NS = 20_000  # a request shorter than this is too short against the jitter of the hand-over
 _MIN_REQUESTS = 10  # of several calls each, in one trial
-_EARLY_SHARE = 0.15
+_WITNESS_SHARE = 0.15
+_LONG_NS = 5_000_000
 _VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
 
 
@@ -20,7 +22,8 @@ _VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
 class Schedule:
     """The calls of every trial: ``warmups`` and ``iterations`` requests of ``calls_per_request`` calls.
 
-    ``early`` further requests have their "go" before the candidate is woken, at secret places among the iterations.
+    At secret places among the iterations are ``early`` further requests, whose "go" comes before the wake, and
+    ``single`` ones of one call.
     ``verified`` is how many calls of one trial are compared with the reference; None for all.
     """
 
@@ -28,6 +31,7 @@ class Schedule:
     warmups: int
     iterations: int
     early: int
+    single: int
     verified: int | None
 
 
@@ -62,10 +66,13 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
     iterations = max(iterations, math.ceil(floor / per_request), 1)
     budget = _VERIFY_BUDGET_S if sampling.budget_s is None else sampling.budget_s
     verifiable = int(budget * 1e9 / (max(reference_ns, 1.0) * sampling.trials))
-    early = math.ceil(iterations * _EARLY_SHARE)
-    timed = (warmups + iterations + early) * per_request
+    witnesses = max(math.ceil(iterations * _WITNESS_SHARE), math.ceil(MIN_WITNESSES / sampling.trials))
+    # What can be hidden in a wake, or in doing several calls at once, is nothing to a long call.
+    early = witnesses if call_ns < _LONG_NS else 0
+    single = witnesses if per_request > 1 else 0
+    timed = (warmups + iterations + early) * per_request + single
     verified = None if verifiable >= timed else max(floor, verifiable)
-    return Schedule(per_request, warmups, iterations, early, verified)
+    return Schedule(per_request, warmups, iterations, early, single, verified)
 
 
 def _power_of_two_within(limit: int, wanted: int) -> int:

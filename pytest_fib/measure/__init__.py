@@ -1,1 +1,1 @@
-"""Pure functions on sequences of floats. No torch, no pytest."""
+"""Pure functions on sequences of floats: medians, intervals, scores. No torch, no pytest."""

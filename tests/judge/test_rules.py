@@ -56,6 +56,21 @@ def test_the_matched_ratio_is_per_call() -> None:
     )
 
 
+@pytest.mark.parametrize("strange", [nan, inf, -inf])
+def test_no_ratio_excuses_a_wrong_non_finite_element(strange: float) -> None:
+    lenient = Rule(required_matched_ratio=0.5)
+    assert judged([1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], lenient).mismatch is None
+    mismatch = judged([strange, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], lenient).mismatch
+    assert mismatch is not None
+    assert mismatch.index == (0,)
+
+
+def test_no_ratio_excuses_an_error_beyond_the_cap() -> None:
+    capped = Rule(required_matched_ratio=0.5, max_error_cap=3.0)
+    assert judged([2.0, 0.0], [0.0, 0.0], capped).mismatch is None
+    assert judged([4.0, 0.0], [0.0, 0.0], capped).mismatch is not None
+
+
 def test_the_mismatch_names_the_worst_element() -> None:
     expected = torch.zeros(2, 3, 4)
     got = expected.clone()

@@ -21,7 +21,8 @@ def test_at_least_twenty_calls_are_verified_whatever_the_budget(
     sampling: Sampling, call_ns: float, reference_ns: float, sets: int
 ) -> None:
     schedule = plan_schedule(sampling, call_ns, reference_ns, sets)
-    timed = (schedule.warmups + schedule.iterations + schedule.early) * schedule.calls_per_request
+    requests = schedule.warmups + schedule.iterations + schedule.early
+    timed = requests * schedule.calls_per_request + schedule.single
     verified = timed if schedule.verified is None else schedule.verified
     assert schedule.calls_per_request <= sets
     assert verified <= timed
@@ -47,3 +48,12 @@ def test_short_calls_share_a_request() -> None:
 def test_a_dear_reference_verifies_fewer_calls() -> None:
     schedule = plan_schedule(Sampling(10, 30, 5, budget_s=1.0), 1e5, 1e9, 1)
     assert schedule.verified == MIN_VERIFIED // 5
+
+
+def test_short_and_shared_requests_have_witnesses() -> None:
+    several = plan_schedule(Sampling(), 2_000, 1e3, 64)
+    assert several.early * 5 >= 8
+    assert several.single * 5 >= 8
+    one = plan_schedule(Sampling(), 100_000, 1e3, 64)
+    assert (one.early > 0, one.single) == (True, 0)
+    assert plan_schedule(Sampling(), 100e6, 1e3, 64).early == 0

@@ -220,3 +220,24 @@ def test_a_workload_that_is_too_large_is_not_judged(cache_dir: Path) -> None:
 
 def test_no_rows_at_all_is_judged_like_any_shape(judge: Judge) -> None:
     assert judge(HONEST, workload(0)).status is Status.PASSED
+
+
+def test_inputs_without_dimensions_are_judged(judge: Judge) -> None:
+    definition = SCALE_ADD.model_validate(
+        {
+            **SCALE_ADD.model_dump(),
+            "inputs": {
+                "x": {"shape": ["rows", "h"], "dtype": "float32"},
+                "s": {"shape": [], "dtype": "float32"},
+            },
+            "reference": "def run(x, s):\n    return x * s\n",
+        }
+    )
+    case = workload().model_copy(update={"inputs": {}})
+    subject = solution("# triton\ndef run(x, s, y):\n    y.copy_(x * s)\n")  # with writable inputs
+    assert judge(subject, case, definition).status is Status.PASSED
+
+
+def test_processes_that_multiply_between_requests_are_a_violation(judge: Judge) -> None:
+    evaluation = judge(in_call("import subprocess", "subprocess.run(['true'], check=True)"))
+    assert evaluation.status is Status.PASSED  # starting a program within the call is nobody's business

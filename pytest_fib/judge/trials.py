@@ -1,0 +1,89 @@
+"""From the intervals of all trials to one latency, and from witnesses to whether it can be believed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pytest_fib.judge.bench import Request
+from pytest_fib.judge.candidate import Interval
+from pytest_fib.judge.handover import Handover
+from pytest_fib.measure.witness import contradicts, excess
+
+_WAKE_SLACK_NS = 5_000.0  # what a wake varies by, beyond what the hand-over showed
+_SINGLE_SLACK_NS = 300.0
+
+Trials = list[list[float]]
+
+
+@dataclass
+class Trial:
+    """The timed requests of one trial, warm-up left out."""
+
+    requests: Sequence[Request]
+    intervals: Sequence[Interval]
+
+
+@dataclass
+class Latency:
+    """Net nanoseconds per call of every sample of every trial, and what had to be said about them."""
+
+    trials: Trials
+    remarks: list[str] = field(default_factory=list)
+
+
+def latency_of(trials: Sequence[Trial], calls: int, several: Handover, single: Handover) -> Latency:
+    """Return the latency that ``trials`` show: that of ordinary requests, unless witnesses contradict it.
+
+    Parameters
+    ----------
+    trials
+        Ordinary requests of ``calls`` calls, early ones of as many, and, if ``calls`` is more than 1, single calls.
+    calls
+        Calls of an ordinary request.
+    several, single
+        The hand-over of a request of ``calls`` calls and of one call, subtracted here.
+    """
+    leads = [interval.lead for trial in trials for request, interval in _of(trial, calls, early=False)]
+    # Time between the wake and the first beat that nobody who does nothing takes is time at work.
+    charge = excess(leads, several.leads)
+    ordinary = _net(trials, calls, False, several.ordinary - charge)
+    result = Latency(ordinary)
+    early = _net(trials, calls, True, several.early)
+    if contradicts(_flat(early), _flat(ordinary), (several.early_spread + _WAKE_SLACK_NS) / calls):
+        result = _worse(
+            result, early, 'works before it is told to: latency of requests whose "go" came first'
+        )
+    singles = _net(trials, 1, False, single.ordinary) if calls > 1 else []
+    if contradicts(_flat(singles), _flat(ordinary), _SINGLE_SLACK_NS):
+        result = _worse(result, singles, "does several calls at once: latency of requests of one call")
+    if charge > _WAKE_SLACK_NS and result.trials is ordinary:
+        result.remarks.append(
+            f'its time from wake to "go", {charge / 1e3:.1f} µs a request, is counted as work'
+        )
+    return result
+
+
+def _of(trial: Trial, calls: int, early: bool) -> list[tuple[Request, Interval]]:
+    wanted = Request(calls, early)
+    return [pair for pair in zip(trial.requests, trial.intervals, strict=True) if pair[0] == wanted]
+
+
+def _net(trials: Sequence[Trial], calls: int, early: bool, handover: float) -> Trials:
+    # Never below a nanosecond: a speed-up has to stay finite, and nothing is faster than the clock's tick.
+    return [
+        [max(interval.elapsed - handover, 1.0) / calls for _request, interval in _of(trial, calls, early)]
+        for trial in trials
+    ]
+
+
+def _flat(trials: Trials) -> list[float]:
+    return [sample for trial in trials for sample in trial]
+
+
+def _worse(known: Latency, witnesses: Trials, remark: str) -> Latency:
+    """Return the slower of what is known and what the witnesses say."""
+    remarks = [*known.remarks, f"the solution {remark}"]
+    slower = statistics.median(_flat(witnesses)) > statistics.median(_flat(known.trials))
+    return Latency(witnesses if slower else known.trials, remarks)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import random
+import statistics
+
+from pytest_fib.judge.bench import Request
+from pytest_fib.judge.candidate import Interval
+from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.trials import Latency, Trial, latency_of
+
+CALLS = 8
+SINGLE = Handover(500, 20_000, 5_000, tuple(range(18_000, 28_000, 500)))
+SEVERAL = Handover(900, 20_400, 5_000, tuple(range(18_000, 28_000, 500)))
+
+
+def measured(
+    ordinary: float,
+    early: float | None = None,
+    single: float | None = None,
+    lead: float = 22_000,
+    seed: int = 7,
+) -> Latency:
+    """Five trials of a kernel that takes so many nanoseconds per request of each kind; it takes noise with it."""
+    draw = random.Random(seed)
+    early = ordinary if early is None else early
+    single = ordinary / CALLS if single is None else single
+    kinds = [
+        *[(Request(CALLS), SEVERAL.ordinary + ordinary, lead)] * 20,
+        *[(Request(CALLS, early=True), SEVERAL.early + early, 0)] * 3,
+        *[(Request(), SINGLE.ordinary + single, lead)] * 3,
+    ]
+    trials = []
+    for _ in range(5):
+        draw.shuffle(kinds)
+        intervals = [
+            Interval(int(cost * draw.uniform(1.0, 1.02)), int(lead * draw.uniform(0.9, 1.1)))
+            for _, cost, lead in kinds
+        ]
+        trials.append(Trial([request for request, _, _ in kinds], intervals))
+    return latency_of(trials, CALLS, SEVERAL, SINGLE)
+
+
+def median(latency: Latency) -> float:
+    return statistics.median(sample for samples in latency.trials for sample in samples)
+
+
+def test_an_honest_kernel_gets_the_latency_of_ordinary_requests() -> None:
+    latency = measured(20_000)
+    assert not latency.remarks
+    assert [len(samples) for samples in latency.trials] == [20] * 5
+    assert abs(median(latency) / (20_000 / CALLS) - 1) < 0.03
+
+
+def test_work_before_go_is_seen_by_requests_without_a_wake_before() -> None:
+    latency = measured(100, early=200_000)
+    assert median(latency) > 0.9 * 200_000 / CALLS
+    assert any("before it is told to" in remark for remark in latency.remarks)
+
+
+def test_work_before_the_first_beat_is_charged() -> None:
+    latency = measured(100, early=100, lead=22_000 + 200_000)
+    assert median(latency) > 0.9 * 190_000 / CALLS
+    assert any("counted as work" in remark for remark in latency.remarks)
+
+
+def test_several_calls_done_at_once_are_seen_by_single_calls() -> None:
+    latency = measured(16_000, single=16_000)
+    assert median(latency) > 0.9 * 16_000
+    assert any("several calls at once" in remark for remark in latency.remarks)
+
+
+def test_the_slowest_kind_of_request_counts() -> None:
+    latency = measured(100, early=80_000, single=90_000)
+    assert median(latency) > 80_000
+    assert len(latency.remarks) == 2
+
+
+def test_no_latency_is_below_a_nanosecond() -> None:
+    latency = measured(-2_000)
+    assert min(sample for samples in latency.trials for sample in samples) >= 1 / CALLS
