@@ -1,3 +1,0 @@
-"""The root conftest: pytester may only be asked for here."""
-
-pytest_plugins = ["pytester"]
