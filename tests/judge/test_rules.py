@@ -46,8 +46,9 @@ def test_when_an_element_is_out(got: float, expected: float, flashinfer: bool, a
 
 
 def test_the_matched_ratio_is_per_call() -> None:
-    good, bad = torch.zeros(10), torch.tensor([1.0, 1.0, *[0.0] * 8])
-    expected = [torch.zeros(10)] * 2
+    good = torch.tensor([*[0.0] * 9, 5.0])
+    bad = torch.tensor([1.0, 1.0, *[0.0] * 7, 5.0])
+    expected = [good] * 2
     rule = Rule(required_matched_ratio=0.9)
     assert compare("y", torch.stack([good, bad]), expected, rule, [7, 8]).mismatch.call == 8
     assert (
@@ -59,16 +60,22 @@ def test_the_matched_ratio_is_per_call() -> None:
 @pytest.mark.parametrize("strange", [nan, inf, -inf])
 def test_no_ratio_excuses_a_wrong_non_finite_element(strange: float) -> None:
     lenient = Rule(required_matched_ratio=0.5)
-    assert judged([1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], lenient).mismatch is None
-    mismatch = judged([strange, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], lenient).mismatch
+    assert judged([1.0, 2.0, 5.0, 0.0], [0.0, 0.0, 5.0, 0.0], lenient).mismatch is None
+    mismatch = judged([strange, 0.0, 5.0, 0.0], [0.0, 0.0, 5.0, 0.0], lenient).mismatch
     assert mismatch is not None
     assert mismatch.index == (0,)
 
 
+def test_no_ratio_excuses_nonsense() -> None:
+    lenient = Rule(required_matched_ratio=0.5)
+    assert judged([0.0, 2.0], [2.0, 2.0], lenient).mismatch is None
+    assert judged([1e30, 2.0], [2.0, 2.0], lenient).mismatch is not None
+
+
 def test_no_ratio_excuses_an_error_beyond_the_cap() -> None:
     capped = Rule(required_matched_ratio=0.5, max_error_cap=3.0)
-    assert judged([2.0, 0.0], [0.0, 0.0], capped).mismatch is None
-    assert judged([4.0, 0.0], [0.0, 0.0], capped).mismatch is not None
+    assert judged([2.0, 9.0], [0.0, 9.0], capped).mismatch is None
+    assert judged([4.0, 9.0], [0.0, 9.0], capped).mismatch is not None
 
 
 def test_the_mismatch_names_the_worst_element() -> None:

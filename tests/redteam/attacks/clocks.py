@@ -118,7 +118,6 @@ ATTACKS = (
         name="busy_while_the_hand_over_is_measured",
         honest_path=True,
         patience="alone",
-        needs="freeze",
         source="""
             import mmap, os, struct, time, torch
             shared = mmap.mmap(-1, 8)

@@ -114,7 +114,6 @@ ATTACKS = (
         family=23,
         name="nan_below_the_ratio",
         problem="routed",
-        needs="numerics",
         source="""
             import torch
             def run(x, w, b, y):
@@ -126,7 +125,6 @@ ATTACKS = (
         family=23,
         name="nonsense_below_the_ratio",
         problem="routed",
-        needs="numerics",
         source="""
             import torch
             def run(x, w, b, y):
@@ -137,8 +135,8 @@ ATTACKS = (
     Attack(
         family=23,
         name="leaves_four_rows_in_a_hundred",
-        problem="routed",
         needs="numerics",
+        problem="routed",
         source="""
             import torch
             def run(x, w, b, y):

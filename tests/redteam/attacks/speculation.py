@@ -39,7 +39,6 @@ ATTACKS = (
         name="all_calls_of_a_request_in_one",
         problem="tiny",
         honest_path=True,
-        needs="mixed-requests",
         source="""
             import sys, torch
             from numpy.lib.stride_tricks import as_strided
@@ -77,7 +76,6 @@ ATTACKS = (
         name="computes_before_it_says_ready",
         problem="project",
         honest_path=True,
-        needs="freeze",
         source="""
             import time, torch
             from pytest_fib.border.arena import BEAT, DONE, GO, READY
@@ -100,7 +98,6 @@ ATTACKS = (
         name="works_between_wake_and_beat",
         problem="project",
         honest_path=True,
-        needs="freeze",
         source=_BEATS_LATE,
     ),
     Attack(
@@ -108,7 +105,6 @@ ATTACKS = (
         name="works_between_wake_and_beat_for_microseconds",
         problem="tiny",
         honest_path=True,
-        needs="freeze",
         source=_BEATS_LATE,
     ),
     Attack(
@@ -116,7 +112,6 @@ ATTACKS = (
         name="works_ahead_and_blurs_the_witness",
         problem="project",
         honest_path=True,
-        needs="freeze",
         source=_BEATS_LATE.replace("blur = 0.0", "blur = 0.02"),
     ),
     Attack(
