@@ -74,6 +74,84 @@ def test_the_artifact_folder_can_only_be_read(as_caller: Sandbox, tmp_path: Path
     assert as_caller(read_product, needs=("root",), policy=policy, folder=str(tmp_path)).returned == "made"
 
 
+def give_to(user: int | None, folder: Path, mode: int = 0o755) -> None:
+    folder.chmod(mode)
+    if user is not None:
+        os.chown(folder, user, user)
+
+
+def write_where_possible(places: list[str]) -> list[str]:
+    import contextlib
+    import os
+
+    written = []
+    for place in places:
+        with contextlib.suppress(OSError), open(os.path.join(place, "product"), "w") as file:
+            file.write("made")
+            written.append(os.path.basename(place))
+    return written
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755], ids=["closed", "open"])
+@pytest.mark.parametrize("without", [(), ("landlock_files",), ("mount",)], ids=["all", "root", "Landlock"])
+def test_the_build_folder_can_be_written_below_what_can_only_be_read(
+    sandboxed: Sandbox, tmp_path: Path, mode: int, without: tuple[str, ...]
+) -> None:
+    shown, build = tmp_path / "shown", tmp_path / "shown/cache/build/of-one"
+    build.mkdir(parents=True)
+    for folder in (*tmp_path.parents[:3], tmp_path):
+        folder.chmod(0o755)
+    beside = [build.parent, build.parent.parent, shown]
+    for folder in (*beside, build):
+        give_to(sandboxed.user, folder, mode)
+    shown.chmod(0o755)
+    outcome = sandboxed(
+        write_where_possible,
+        needs=("landlock_files" if "mount" in without else "root",),
+        readable=(str(shown),),
+        policy={"build_dir": str(build), "without": without},
+        places=[str(folder) for folder in (build, *beside)],
+    )
+    assert outcome.returned == ["of-one"], outcome.printed
+    assert (build / "product").read_text() == "made"
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755], ids=["closed", "open"])
+def test_the_artifact_folder_can_be_read_below_what_can_be_read_too(
+    as_caller: Sandbox, tmp_path: Path, mode: int
+) -> None:
+    product = tmp_path / "shown/cache/of-one"
+    product.mkdir(parents=True)
+    (product / "product").write_text("made")
+    product.parent.chmod(mode)
+    outcome = as_caller(
+        read_product,
+        needs=("root",),
+        readable=(str(tmp_path / "shown"),),
+        policy={"artifact_dir": str(product)},
+        folder=str(product),
+    )
+    assert outcome.returned == "made", outcome.printed
+
+
+@pytest.mark.parametrize("shown", [".", "real"], ids=["link is below", "link is beside"])
+def test_the_build_folder_may_be_named_through_a_link(sandboxed: Sandbox, tmp_path: Path, shown: str) -> None:
+    build = tmp_path / "real/build"
+    build.mkdir(parents=True)
+    for folder in (*tmp_path.parents[:3], tmp_path, tmp_path / "real"):
+        folder.chmod(0o755)
+    give_to(sandboxed.user, build)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    outcome = sandboxed(
+        write_where_possible,
+        needs=("root",),
+        readable=(str(tmp_path / shown),),
+        policy={"build_dir": str(tmp_path / "link/build")},
+        places=[str(tmp_path / "link/build"), str(build), str(build.parent)],
+    )
+    assert outcome.returned == ["build", "build"], outcome.printed
+
+
 def everyday_things() -> list[str]:
     import getpass
     import multiprocessing.shared_memory

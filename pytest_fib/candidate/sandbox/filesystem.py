@@ -78,18 +78,17 @@ class _Builder:
         try:
             with contextlib.ExitStack() as trees:
                 views, remark = self._views(trees)
-                writable, devices, old_proc = (
-                    self._writable(trees),
+                products, devices, old_proc = (
+                    self._products(trees),
                     self._devices(trees),
                     self._old_proc(trees),
                 )
-                mount(
-                    "tmpfs", self._staging, "tmpfs", _PLAIN | _MS_NOEXEC, "size=1m,nr_inodes=8192,mode=0755"
-                )
+                _mount_skeleton(self._staging)
                 try:
                     self._furnish()
-                    for path, fd in (*sorted(views), *devices, *writable):
+                    for path, fd in (*sorted(views), *devices):
                         self._attach(path, fd)
+                    self._attach_products(products)
                     self._links()
                     proc = self._proc(old_proc)
                     _set_attributes(self._staging, _VIEW | _ATTR_NOEXEC)
@@ -104,11 +103,10 @@ class _Builder:
 
     def _views(self, trees: contextlib.ExitStack) -> tuple[list[_Tree], str]:
         policy = self._policy
-        shown = [*policy.readable, *([policy.artifact_dir] if policy.artifact_dir else [])]
-        self._view = view_of(shown)
+        self._shown_links = view_of((*policy.readable, *policy.products)).links
         views: list[_Tree] = []
         refused = []
-        for path in (*self._view.real, *(("/sys",) if policy.cuda else _CPU_INFO)):
+        for path in (*view_of(policy.readable).real, *(("/sys",) if policy.cuda else _CPU_INFO)):
             view = attempt(path, partial(self._add_view, views, path, trees))
             if not view.active:
                 refused.append(f"{path} ({view.reason})")
@@ -117,13 +115,19 @@ class _Builder:
     def _add_view(self, views: list[_Tree], path: str, trees: contextlib.ExitStack) -> None:
         views.append((path, _clone(path, _VIEW, trees)))
 
-    def _writable(self, trees: contextlib.ExitStack) -> list[_Tree]:
-        folder = self._policy.build_dir
-        if folder is None:
-            return []
-        if can_build_as_root():
-            os.chown(folder, CANDIDATE_UID, CANDIDATE_UID)
-        return [(folder, _clone(folder, _ATTR_NOSUID | _ATTR_NODEV, trees))]
+    def _products(self, trees: contextlib.ExitStack) -> list[_Tree]:
+        """Clone the folders of build products; the one to write to comes last and so on top."""
+        policy = self._policy
+        products: list[_Tree] = []
+        if policy.artifact_dir is not None and os.path.isdir(policy.artifact_dir):
+            folder = os.path.realpath(policy.artifact_dir)
+            products.append((folder, _clone(folder, _VIEW, trees)))
+        if policy.build_dir is not None:
+            folder = os.path.realpath(policy.build_dir)
+            if can_build_as_root():
+                os.chown(folder, CANDIDATE_UID, CANDIDATE_UID)
+            products.append((folder, _clone(folder, _ATTR_NOSUID | _ATTR_NODEV, trees)))
+        return products
 
     def _devices(self, trees: contextlib.ExitStack) -> list[_Tree]:
         return [
@@ -159,8 +163,32 @@ class _Builder:
                 os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         syscall("move_mount", tree, b"", AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
 
+    def _attach_products(self, products: list[_Tree]) -> None:
+        """Attach what may lie below a view, on top of it, where the candidate can get at it."""
+        covers = []
+        for path, fd in products:
+            covers += self._open_way(path)
+            self._attach(path, fd)
+        for cover in covers:
+            _set_attributes(cover, _VIEW | _ATTR_NOEXEC)
+
+    def _open_way(self, path: str) -> list[str]:
+        """Cover the first folder above ``path`` that the candidate may not enter, if there is one; return the cover.
+
+        A candidate of root is another user than the owner of a cache folder, which is often closed to others. What
+        lies beside ``path`` in a closed folder could not be reached before either.
+        """
+        if not can_build_as_root():
+            return []
+        for end in range(1, len(path)):
+            place = self._staging + path[:end]
+            if path[end] == "/" and os.path.isdir(place) and not os.stat(place).st_mode & stat.S_IXOTH:
+                _mount_skeleton(place)
+                return [place]
+        return []
+
     def _links(self) -> None:
-        for link, target in self._view.links:
+        for link, target in self._shown_links:
             place = self._staging + link
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with contextlib.suppress(FileExistsError):
@@ -172,6 +200,11 @@ class _Builder:
             # Half of what a candidate needs is in /proc: the old one shows strangers, but opens none of them.
             self._attach("/proc", old_proc)
         return layer
+
+
+def _mount_skeleton(target: str) -> None:
+    """Mount what holds nothing but folders to mount on."""
+    mount("tmpfs", target, "tmpfs", _PLAIN | _MS_NOEXEC, "size=1m,nr_inodes=8192,mode=0755")
 
 
 def _mount_proc(target: str) -> None:

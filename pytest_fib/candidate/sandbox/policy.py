@@ -76,9 +76,14 @@ class Policy:
                 )
 
     @property
+    def products(self) -> tuple[str, ...]:
+        """The artifact and build folders that are given."""
+        return tuple(path for path in (self.artifact_dir, self.build_dir) if path)
+
+    @property
     def folders(self) -> tuple[str, ...]:
         """The artifact, build and scratch folders that are given."""
-        return tuple(path for path in (self.artifact_dir, self.build_dir, self.scratch_dir) if path)
+        return (*self.products, *((self.scratch_dir,) if self.scratch_dir else ()))
 
     def adapted(self, probed: Report) -> Policy:
         """Return this policy without the layers that a probe found missing.
