@@ -98,9 +98,9 @@ class WorkloadFile(pytest.Module):
     @classmethod
     def of(cls, parent: pytest.Collector, path: Path, fib: FibSession, traceset: Traceset) -> WorkloadFile:
         """Make the collector of a workload file of ``traceset``."""
-        outside = not path.is_relative_to(parent.config.rootpath)
-        nodeid: Any = f"fib/{traceset.name}/{slug(path.stem)}.jsonl" if outside else None
-        file: WorkloadFile = cls.from_parent(parent, path=path, nodeid=nodeid)
+        file: WorkloadFile = cls.from_parent(
+            parent, path=path, **_shown_as(path, parent, f"fib/{traceset.name}")
+        )
         file.fib, file.traceset = fib, traceset
         return file
 
@@ -278,7 +278,7 @@ class BadSolutionFile(pytest.File):
     @classmethod
     def of(cls, parent: pytest.Collector, bad: BadSolution) -> BadSolutionFile:
         """Make the collector of a bad solution."""
-        file: BadSolutionFile = cls.from_parent(parent, path=bad.path)
+        file: BadSolutionFile = cls.from_parent(parent, path=bad.path, **_shown_as(bad.path, parent, "fib"))
         file.problem = bad.problem
         return file
 
@@ -360,13 +360,29 @@ def _checked(line: WorkloadLine | DataError, definition: Definition) -> Workload
     )
 
 
+def _shown_as(path: Path, parent: pytest.Collector, folder: str) -> dict[str, Any]:
+    """Name and id of a file that has none fit to print from pytest: outside rootdir, or with an odd name."""
+    if path.is_relative_to(parent.config.rootpath) and str(path).isprintable():
+        return {}
+    name = slug(path.stem) + path.suffix
+    return {"name": name, "nodeid": f"{folder}/{name}"}
+
+
 def shown_from(here: Path, path: Path) -> str:
     """``path`` as one would type it in the folder ``here``."""
     return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
 
 
 def quote(word: str) -> str:
-    """Quote a word for a shell; control characters are spelled out in bash's ``$'…'``."""
+    """Quote a word for a shell; what is unfit to print becomes bytes in bash's ``$'…'``."""
     if word.isprintable():
         return shlex.quote(word)
-    return "$'" + escape(word.replace("\\", "\\\\").replace("'", "\\'"), 4096) + "'"
+    return "$'" + "".join(map(_quoted_character, word)) + "'"
+
+
+def _quoted_character(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from pytest_fib.data.files import shown
+from pytest_fib.data.text import escape
 from pytest_fib.errors import SettingsError
 from pytest_fib.options import VALUE_FLAGS
 
@@ -33,14 +35,14 @@ def _check_start(config: pytest.Config, args: Sequence[str]) -> None:
     for folder in _named_folders(config):
         for found in _loaded_from(folder, config):
             raise SettingsError(
-                f"{found} lies in the solution folder {folder} and would be loaded into the judge; "
-                f"start pytest from another folder, or use: fib run {folder}"
+                f"{shown(found)} lies in the solution folder {shown(folder)} and would be loaded into the judge; "
+                f"start pytest from another folder, or use: fib run {shown(folder)}"
             )
         entries = [Path(entry or ".") for entry in sys.path]
         for found in _inside(folder, (entry for entry in entries if entry.exists())):
             raise SettingsError(
-                f"Python's import path holds {found}, in the solution folder {folder}, whose modules would be "
-                "loaded into the judge; start pytest, not python -m pytest, and without PYTHONPATH"
+                f"Python's import path holds {shown(found)}, in the solution folder {shown(folder)}, whose "
+                "modules would be loaded into the judge; start pytest, not python -m pytest, and without PYTHONPATH"
             )
 
 
@@ -54,8 +56,8 @@ def _refuse_moved_root(config: pytest.Config, args: Sequence[str]) -> None:
         return
     flag, value = spaced[0]
     raise SettingsError(
-        f"pytest took the value of {flag} for a test path, so its rootdir became {config.rootpath} and its "
-        f"ini {config.inipath}; write {flag}={value}"
+        f"pytest took the value of {flag} for a test path, so its rootdir became {shown(config.rootpath)} and its "
+        f"ini {shown(config.inipath) if config.inipath else 'none'}; write {flag}={escape(value)}"
     )
 
 

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -242,7 +243,12 @@ def _explicit_paths(config: pytest.Config) -> tuple[Path, ...]:
 
 
 def _refuse_reruns(config: pytest.Config) -> None:
-    if config.getoption("reruns", None):
-        raise SettingsError(
-            "--reruns repeats failed items until they pass, which is no verdict; leave it out"
-        )
+    for option in ("reruns", "force_reruns"):
+        if config.getoption(option, None):
+            flag = "--" + option.replace("_", "-")
+            raise SettingsError(
+                f"{flag} repeats failed items until they pass, which is no verdict; leave it out"
+            )
+    with suppress(ValueError):  # there is no such ini option without pytest-rerunfailures
+        if config.getini("reruns") not in (None, "", "0"):
+            raise SettingsError("ini option reruns repeats failed items until they pass; add -o reruns=0")

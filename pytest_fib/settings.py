@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_fib.data.text import show
 from pytest_fib.errors import SettingsError
 from pytest_fib.options import PATHS, SOLUTION, SWITCHES, TRACESET, VALUES, Kind, Option
 
@@ -136,7 +137,7 @@ def _put(values: dict[str, Any], option: Option, config: pytest.Config, kind: Ki
     try:
         values[option.name] = kind.parse(str(given))
     except ValueError:
-        raise SettingsError(f"{source} must be {kind.meaning}, not {given!r}") from None
+        raise SettingsError(f"{source} must be {kind.meaning}, not {show(given)}") from None
 
 
 def _repeated(config: pytest.Config) -> Iterator[str]:

@@ -128,3 +128,11 @@ def test_a_definition_in_two_tracesets_is_judged_in_both(pytester, two_ops: Proj
     pytester.runpytest(f"--fib-solution={two_ops.solution('s', 'norm')}").assert_outcomes(passed=4)
     judged = [line.split()[-1] for line in two_ops.judge_log() if line.startswith("judge")]
     assert sorted(judged) == ["one"] * 3 + ["two"]
+
+
+def test_a_hostile_file_name_does_not_reach_the_terminal(pytester, two_ops: Project) -> None:
+    pytester.makeini("[pytest]\nfib_solutions = solutions/*.json\n")
+    two_ops.write("solutions/evil\x1b[31m\u202e.json", "{")
+    result = pytester.runpytest("-v")
+    result.assert_outcomes(failed=1)
+    assert not {"\x1b", "\u202e"} & set(result.stdout.str())

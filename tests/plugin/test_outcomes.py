@@ -150,13 +150,17 @@ def test_the_command_names_a_disambiguated_solution_by_its_plain_name(pytester, 
 def test_reruns_are_refused(pytester, two_ops: Project) -> None:
     pytester.makeconftest(
         (two_ops.root / "conftest.py").read_text()
-        + "\ndef pytest_addoption(parser):\n    parser.addoption('--reruns', type=int)\n"
+        + "\ndef pytest_addoption(parser):\n"
+        + "    parser.addoption('--reruns', type=int)\n    parser.addini('reruns', 'its ini twin')\n"
     )
     path = two_ops.solution("s", "norm")
     pytester.runpytest(f"--fib-solution={path}", "--reruns=0").assert_outcomes(passed=3)
     result = pytester.runpytest(f"--fib-solution={path}", "--reruns=2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --reruns *"])
+    result = pytester.runpytest(f"--fib-solution={path}", "-o", "reruns=2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: ini option reruns *"])
 
 
 def test_builds_happen_in_the_call_not_in_setup(pytester, two_ops: Project) -> None:
