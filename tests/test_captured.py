@@ -25,7 +25,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of the captured workloads: the official interfaces with our references."""
-    spec = importlib.util.spec_from_file_location("fib_generate_for_captured", ROOT / "tracesets" / "generate.py")
+    spec = importlib.util.spec_from_file_location(
+        "fib_generate_for_captured", ROOT / "tracesets" / "generate.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     generate = importlib.util.module_from_spec(spec)

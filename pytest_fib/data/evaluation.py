@@ -48,6 +48,7 @@ class Timing:
     handover_ms: float
     calls_per_request: int
     ci95_ms: tuple[float, float] | None
+    outliers: int = 0  # samples far from the median: counted, never dropped
     clock: Clock = "judge"
 
     @property

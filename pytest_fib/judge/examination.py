@@ -36,6 +36,7 @@ from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, p
 from pytest_fib.judge.trials import Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
+from pytest_fib.measure.warmup import outliers
 
 if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
@@ -50,6 +51,7 @@ class _Notes:
     output: str = ""
     build_seconds: float = 0.0
     remarks: list[str] = field(default_factory=list)
+    unsettled: int = 0  # trials whose latencies still changed after a second warm-up
 
     def remark(self, text: str) -> None:
         if text and text not in self.remarks:
@@ -185,22 +187,39 @@ class Examination:
                     schedule = self._schedule(probes, single, bench)
                     if schedule.calls_per_request > 1:
                         several = self._handover(bench, schedule.calls_per_request)
-                requests = self._requests(schedule, bench)
-                intervals = bench.run(candidate, requests, schedule.verified)
-            trials.append(Trial(requests[schedule.warmups :], intervals[schedule.warmups :]))
+                trials.append(self._trial(bench, candidate, schedule))
         assert schedule is not None
         latency = latency_of(trials, schedule.calls_per_request, several, single)
         for remark in latency.remarks:
             self._notes.remark(remark)
+        # One trial may look so by chance (5 % of calm ones do at the first try).
+        if self._notes.unsettled > len(trials) // 2:
+            self._notes.remark(
+                "not stationary: latencies still changed after a second warm-up in most trials"
+            )
         if self._session.cores.shared:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
+        samples = [sample for trial in latency.trials for sample in trial]
         return Timing(
-            trials_ms=tuple(tuple(sample / 1e6 for sample in samples) for samples in latency.trials),
+            trials_ms=tuple(tuple(sample / 1e6 for sample in trial) for trial in latency.trials),
             reference_latency_ms=statistics.median(self._tally.reference_ns) / 1e6,
             handover_ms=several.ordinary / 1e6,
             calls_per_request=schedule.calls_per_request,
-            ci95_ms=log_t_interval([statistics.median(samples) / 1e6 for samples in latency.trials]),
+            ci95_ms=log_t_interval([statistics.median(trial) / 1e6 for trial in latency.trials]),
+            outliers=outliers(samples),
         )
+
+    def _trial(self, bench: Bench, candidate: Candidate, schedule: Schedule) -> Trial:
+        """Return one trial without its warm-up; one that does not settle is made once more and then counted."""
+        calls = schedule.calls_per_request
+        for warmups in (schedule.warmups, 0):
+            requests = self._requests(schedule, bench)[schedule.warmups - warmups :]
+            intervals = bench.run(candidate, requests, schedule.verified)
+            trial = Trial(requests[warmups:], intervals[warmups:])
+            if trial.is_stationary(calls):
+                return trial.warm(calls)
+        self._notes.unsettled += 1
+        return trial
 
     def _schedule(self, probes: list[Interval], handover: Handover, bench: Bench) -> Schedule:
         call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - handover.ordinary)

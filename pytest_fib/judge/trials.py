@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.handover import Handover
+from pytest_fib.measure.warmup import mser_cut
 from pytest_fib.measure.witness import contradicts, excess
 
 _WAKE_SLACK_NS = 5_000.0  # what a wake varies by, beyond what the hand-over showed
@@ -17,12 +18,32 @@ _SINGLE_SLACK_NS = 300.0
 Trials = list[list[float]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trial:
-    """The timed requests of one trial, warm-up left out."""
+    """The timed requests of one trial, in the order in which they were made."""
 
     requests: Sequence[Request]
     intervals: Sequence[Interval]
+
+    def warm_up(self, calls: int) -> int:
+        """Return how many requests at the beginning are warm-up still, by those of ``calls`` calls."""
+        ordinary = [index for index, request in enumerate(self.requests) if request == Request(calls)]
+        cut = mser_cut([self.intervals[index].elapsed for index in ordinary])
+        return ordinary[cut] if cut else 0
+
+    def is_stationary(self, calls: int) -> bool:
+        """Whether no more than half of the requests are warm-up still."""
+        return self.warm_up(calls) <= len(self.requests) // 2
+
+    def warm(self, calls: int) -> Trial:
+        """Return the requests after the warm-up; witnesses are kept from the beginning, they are few."""
+        cut = self.warm_up(calls)
+        kept = [
+            pair
+            for index, pair in enumerate(zip(self.requests, self.intervals, strict=True))
+            if index >= cut or pair[0] != Request(calls)
+        ]
+        return Trial([request for request, _ in kept], [interval for _, interval in kept])
 
 
 @dataclass

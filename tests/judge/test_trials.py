@@ -78,3 +78,23 @@ def test_the_slowest_kind_of_request_counts() -> None:
 def test_no_latency_is_below_a_nanosecond() -> None:
     latency = measured(-2_000)
     assert min(sample for samples in latency.trials for sample in samples) >= 1 / CALLS
+
+
+def test_a_warm_up_is_left_out_and_witnesses_stay() -> None:
+    requests = [Request(1), Request(1, early=True), *[Request(1)] * 30]
+    intervals = [
+        Interval(90_000),
+        Interval(50_000),
+        Interval(80_000),
+        *[Interval(20_000 + n % 7) for n in range(29)],
+    ]
+    trial = Trial(requests, intervals)
+    assert trial.is_stationary(1)
+    warm = trial.warm(1)
+    assert Request(1, early=True) in warm.requests
+    assert max(i.elapsed for r, i in zip(warm.requests, warm.intervals, strict=True) if not r.early) < 21_000
+
+
+def test_latencies_that_keep_falling_are_not_stationary() -> None:
+    falling = [Interval(int(100_000 * 0.9**n)) for n in range(30)]
+    assert not Trial([Request(1)] * 30, falling).is_stationary(1)
