@@ -5,13 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections import deque
+
+import pytest_fib
 
 _HEAD = 8 * 1024
 _TAIL = 24 * 1024
 _CHUNK = 64 * 1024
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
+
+# What faulthandler says of a crash beyond the solution's own frames: ours below them, and all of torch's extensions.
+_OURS = re.escape(os.path.dirname(os.path.abspath(pytest_fib.__file__)))
+_OF_THE_HARNESS = re.compile(
+    rf'^  File "{_OURS}/(?:build|candidate)/[^"\n]*", line \d+ in [^\n]*\n(?:  File "[^\n]*\n)*'
+    r"|^\n?Extension modules: [^\n]* \(total: \d+\)\n?",
+    re.MULTILINE,
+)
 
 
 class Output:
@@ -49,11 +60,14 @@ class Output:
             self._tail_bytes -= len(self._tail.popleft())
 
     def text(self) -> str:
-        """Return the kept output as text, with a note where something was left out."""
+        """Return the kept output as text, with a note where something was left out.
+
+        Of faulthandler's report of a crash, what means nothing to the author of a solution is left out silently.
+        """
         tail = b"".join(self._tail)[-_TAIL:]
         left_out = self._seen - len(self._head) - len(tail)
         note = f"\n... {left_out} bytes left out ...\n".encode() if left_out else b""
-        return (self._head + note + tail).decode("utf-8", "replace")
+        return _OF_THE_HARNESS.sub("", (self._head + note + tail).decode("utf-8", "replace"))
 
     def close_write_end(self) -> None:
         """Close our copy of the writing end, so that the end of the last writer is seen."""
