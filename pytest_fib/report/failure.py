@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fib.data.text import escape
+from pytest_fib.report.units import format_error
 
 if TYPE_CHECKING:
     from pytest_fib.data.evaluation import Evaluation, Mismatch
@@ -32,7 +33,7 @@ def failure_text(evaluation: Evaluation, *, command: str, shown_before: bool = F
         return _compile_error_in_one_line(evaluation)
     parts = [_headline(evaluation)]
     if evaluation.mismatch is not None:
-        parts.append(_mismatch_text(evaluation.mismatch))
+        parts.append(_mismatch_text(evaluation.mismatch, evaluation))
     parts += [log_text(evaluation.log), f"to reproduce:\n  {escape(command, 4000)}"]
     return "\n".join(part for part in parts if part)
 
@@ -77,15 +78,21 @@ def _compile_error_in_one_line(evaluation: Evaluation) -> str:
     )
 
 
-def _mismatch_text(mismatch: Mismatch) -> str:
+def _mismatch_text(mismatch: Mismatch, evaluation: Evaluation) -> str:
     lines = [
-        f"output {escape(mismatch.output, _LABEL)} of call {mismatch.call}: {escape(mismatch.problem)}",
+        f"output '{escape(mismatch.output, _LABEL)}', call {mismatch.call}: {escape(mismatch.problem)}",
         f"  {mismatch.failed} of {mismatch.total} elements are out: {_percent(mismatch.matched_ratio)} match, "
         f"{_percent(mismatch.required_matched_ratio)} must (an element is out if {escape(mismatch.rule)})",
     ]
     worst = _worst_element(mismatch)
     if worst:
         lines.append(f"  worst element: {worst}")
+    absolute, relative = evaluation.max_absolute_error, evaluation.max_relative_error
+    if absolute is not None and relative is not None:
+        lines.append(
+            f"  largest of all finite elements: absolute error {format_error(absolute)}, "
+            f"relative error {format_error(relative)} (table: worst abs/rel)"
+        )
     lines.append(f"  tolerances: atol {mismatch.atol:g}, rtol {mismatch.rtol:g}")
     return "\n".join(lines)
 
@@ -97,8 +104,8 @@ def _worst_element(mismatch: Mismatch) -> str:
     for name, value in (
         ("expected", mismatch.expected),
         ("got", mismatch.got),
-        ("absolute error", mismatch.absolute_error),
-        ("relative error", mismatch.relative_error),
+        ("its absolute error", mismatch.absolute_error),
+        ("its relative error", mismatch.relative_error),
     ):
         if value is not None:
             pieces.append(f"{name} {value:.7g}")

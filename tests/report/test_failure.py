@@ -15,14 +15,19 @@ COMMAND = "pytest --fib-solution=v1.json 'rmsnorm_h128.jsonl::v1::w'"
 
 def test_wrong_elements_in_the_promised_order(synthetic: ModuleType) -> None:
     found = synthetic.evaluation(
-        "INCORRECT_NUMERICAL", mismatch=synthetic.mismatch(), log="Traceback:\n\tValueError: x"
+        "INCORRECT_NUMERICAL",
+        mismatch=synthetic.mismatch(),
+        log="Traceback:\n\tValueError: x",
+        max_absolute_error=0.07,
+        max_relative_error=1.5,
     )
     assert failure_text(found, command=COMMAND).splitlines() == [
         "INCORRECT_NUMERICAL: triton_v1 on rmsnorm_h128, "
         "workload 33bf737d-0000-4000-8000-000000000000 (batch_size=7)",
-        "output y of call 3: elements out of tolerance",
+        "output 'y', call 3: elements out of tolerance",
         "  12 of 896 elements are out: 98.66 % match, 100 % must (an element is out if abs > 0.01 and rel > 0.02)",
-        "  worst element: [3, 17], expected 0.4312, got 0.5012, absolute error 0.07, relative error 0.1623",
+        "  worst element: [3, 17], expected 0.4312, got 0.5012, its absolute error 0.07, its relative error 0.1623",
+        "  largest of all finite elements: absolute error 7.0e-02, relative error 1.5e+00 (table: worst abs/rel)",
         "  tolerances: atol 0.01, rtol 0.02",
         "  Traceback:",
         "      ValueError: x",
@@ -44,10 +49,15 @@ def test_unknown_parts_of_a_mismatch_are_left_out(synthetic: ModuleType) -> None
     assert "None" not in text
 
 
+def test_the_largest_errors_are_left_out_where_nothing_was_compared(synthetic: ModuleType) -> None:
+    found = synthetic.evaluation("INCORRECT_NUMERICAL", mismatch=synthetic.mismatch())
+    assert "largest" not in failure_text(found, command=COMMAND)
+
+
 def test_nan_and_infinity_are_shown(synthetic: ModuleType) -> None:
     wrong = synthetic.mismatch(expected=float("-inf"), got=float("nan"), absolute_error=float("nan"))
     text = failure_text(synthetic.evaluation("INCORRECT_NUMERICAL", mismatch=wrong), command=COMMAND)
-    assert "expected -inf, got nan, absolute error nan" in text
+    assert "expected -inf, got nan, its absolute error nan" in text
 
 
 def test_one_wrong_element_of_many_is_not_rounded_away(synthetic: ModuleType) -> None:

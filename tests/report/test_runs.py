@@ -206,7 +206,7 @@ def test_failure_says_status_first_and_in_the_short_summary(
     result.stdout.fnmatch_lines(
         [
             "INCORRECT_NUMERICAL: v1 on rmsnorm_h128*",
-            "output y of call 3:*",
+            "output 'y', call 3:*",
             "FAILED *::c - *INCORRECT_NUMERICAL:*",
         ]
     )
