@@ -20,6 +20,8 @@ class Confinement:
         Where to write if the kernel refuses a private root; empty for nowhere.
     cuda
         Whether the devices of the NVIDIA driver are needed.
+    without
+        Names of layers of the sandbox that are not put on.
     """
 
     readable: tuple[str, ...] = ()
@@ -27,6 +29,7 @@ class Confinement:
     build_dir: str = ""
     scratch_dir: str = ""
     cuda: bool = False
+    without: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the confinement as JSON text."""
@@ -36,7 +39,7 @@ class Confinement:
     def from_text(cls, text: str) -> Confinement:
         """Read what ``to_text`` wrote."""
         raw = json.loads(text)
-        raw["readable"] = tuple(raw["readable"])
+        raw["readable"], raw["without"] = tuple(raw["readable"]), tuple(raw["without"])
         return cls(**raw)
 
 

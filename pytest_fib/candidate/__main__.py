@@ -13,7 +13,7 @@ import socket
 import sys
 
 from pytest_fib.border.wire import Kind, Message, send
-from pytest_fib.candidate.confine import readable_by_default
+from pytest_fib.candidate.confine import begin_trial
 from pytest_fib.candidate.limits import become_zygote
 from pytest_fib.candidate.server import serve
 
@@ -25,17 +25,18 @@ def main(argv: list[str]) -> int:
     sock = socket.socket(fileno=int(argv[0]))
     become_zygote()
     faulthandler.enable()
+    trial = begin_trial()
     for name in (*_PREIMPORTED, *argv[1:]):
         importlib.import_module(name)
     wrong: tuple[str, ...] = ()
     if "triton" in argv[1:]:
         wrong = importlib.import_module("pytest_fib.build.triton").prepare()
-    readable_by_default()
+    probed = trial.report()
     # A collection in a child would touch, and so copy, every page that it shares with this process.
     gc.collect()
     gc.freeze()
     send(sock, Message(Kind.READY, text=", ".join(wrong)))
-    serve(sock)
+    serve(sock, probed)
     return 0
 
 

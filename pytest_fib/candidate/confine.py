@@ -8,6 +8,7 @@ from pytest_fib.border.order import Confinement
 from pytest_fib.candidate.sandbox import (
     Policy,
     Report,
+    Trial,
     default_readable,
     enter_inside,
     enter_namespaces,
@@ -17,11 +18,12 @@ from pytest_fib.candidate.sandbox import (
 
 
 class Walls:
-    """A policy and the layers of it that hold so far in this process."""
+    """A policy and the layers of it that hold so far in this process; ``probed`` says why some were left out."""
 
-    def __init__(self, policy: Policy, report: Report) -> None:
+    def __init__(self, policy: Policy, report: Report, probed: Report) -> None:
         self._policy = policy
         self._report = report
+        self._probed = probed
 
     def enter(self) -> None:
         """Give the namespaces their contents; process 1 of them calls this before it forks."""
@@ -30,11 +32,19 @@ class Walls:
     def lock_down(self) -> str:
         """Take from the calling process what untrusted code must not have; return the layers as text."""
         self._report = lock_down(self._policy, self._report)
-        return self._report.to_text()
+        return self._report.explained_by(self._probed).to_text()
 
 
-def around(confinement: Confinement) -> Walls:
-    """Leave this process's namespaces for ``confinement``; the next fork of this process is inside the new ones."""
+def begin_trial() -> Trial:
+    """Find out which layers this machine allows, beside whatever this process has to do meanwhile."""
+    return Trial(Policy(readable_by_default()))
+
+
+def around(confinement: Confinement, probed: Report) -> Walls:
+    """Leave this process's namespaces for ``confinement``; the next fork of this process is inside the new ones.
+
+    Layers that did not hold in ``probed`` are not tried.
+    """
     policy = Policy(
         readable=(*readable_by_default(), *confinement.readable),
         artifact_dir=confinement.artifact_dir or None,
@@ -42,8 +52,9 @@ def around(confinement: Confinement) -> Walls:
         scratch_dir=confinement.scratch_dir or None,
         devices=nvidia_devices() if confinement.cuda else (),
         cuda=confinement.cuda,
-    )
-    return Walls(policy, enter_namespaces(policy))
+        without=frozenset(confinement.without),
+    ).adapted(probed)
+    return Walls(policy, enter_namespaces(policy), probed)
 
 
 @lru_cache(maxsize=1)

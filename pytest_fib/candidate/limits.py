@@ -22,8 +22,13 @@ def _prctl(option: int, value: int) -> None:
 def become_zygote() -> None:
     """Adopt orphaned descendants, so that none of them outlives its candidate, and leave the judge's terminal."""
     os.setsid()
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, as process 1 of a PID namespace is anyway."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def become_candidate(memory_bytes: int, cores: set[int] | None) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pytest_fib.border.order import Confinement
 from pytest_fib.border.wire import Kind, Message, WireError, receive_with_fds, send
 from pytest_fib.candidate.confine import Walls, around
-from pytest_fib.candidate.limits import become_candidate
+from pytest_fib.candidate.limits import adopt_orphans, become_candidate
+from pytest_fib.candidate.sandbox import Report
 
 _SOFTWARE = 70  # EX_SOFTWARE: a process of ours that failed
 
@@ -34,10 +35,13 @@ class _Server:
         What candidates have to put on before they run anything; None in a zygote.
     pid_of
         Children that are alive, by the descriptor that becomes readable when they die.
+    probed
+        The layers that a trial found to hold on this machine.
     """
 
     sock: socket.socket
     walls: Walls | None = None
+    probed: Report = field(default_factory=Report)
     pid_of: dict[int, int] = field(default_factory=dict)
     poll: select.poll = field(default_factory=select.poll)
 
@@ -64,7 +68,7 @@ class _Server:
             self._fork(fds, lambda: _candidate(message, control, output, self.walls))
         elif message.kind == Kind.KEEP:
             keeper, confinement = fds
-            self._fork(fds, lambda: _keep(keeper, confinement))
+            self._fork(fds, lambda: _keep(keeper, confinement, self.probed))
         elif message.kind == Kind.KILL and message.a in self.pid_of.values():
             _kill(message.a)
         return True
@@ -93,9 +97,9 @@ class _Server:
             send(self.sock, Message(Kind.EXITED, a=pid, b=status))
 
 
-def serve(sock: socket.socket) -> None:
+def serve(sock: socket.socket, probed: Report) -> None:
     """Serve the judge until it closes its end; then nothing that was started here is left alive."""
-    _Server(sock).serve()
+    _Server(sock, probed=probed).serve()
 
 
 def _candidate(message: Message, control: int, output: int, walls: Walls | None) -> None:
@@ -113,11 +117,11 @@ def _candidate(message: Message, control: int, output: int, walls: Walls | None)
     Worker(sock).serve()
 
 
-def _keep(keeper: int, confinement: int) -> None:
+def _keep(keeper: int, confinement: int, probed: Report) -> None:
     """Enter new namespaces, whose process 1 serves as keeper; this process waits for it and ends with it."""
     with open(confinement) as file:
         file.seek(0)
-        walls = around(Confinement.from_text(file.read()))
+        walls = around(Confinement.from_text(file.read()), probed)
     pid = os.fork()
     if pid == 0:
         _leave(lambda: _serve_inside(keeper, walls))
@@ -127,6 +131,7 @@ def _keep(keeper: int, confinement: int) -> None:
 
 def _serve_inside(keeper: int, walls: Walls) -> None:
     walls.enter()
+    adopt_orphans()
     with socket.socket(fileno=keeper) as sock:
         send(sock, Message(Kind.READY))
         _Server(sock, walls).serve()

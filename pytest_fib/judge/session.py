@@ -145,7 +145,10 @@ class JudgeSession:
     def _new_keeper(self, loaded: LoadedSolution, artifact_dir: str, build_dir: str) -> Keeper:
         zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
         scratch = tempfile.mkdtemp(dir=self._own_folder)
-        return zygote.keep(Confinement(tuple(python_path()), artifact_dir, build_dir, scratch))
+        without = tuple(sorted(self.config.sandbox_without))
+        return zygote.keep(
+            Confinement(tuple(python_path()), artifact_dir, build_dir, scratch, without=without)
+        )
 
     def start(self, keeper: Keeper) -> Candidate:
         """Fork a candidate that has not loaded anything yet."""

@@ -12,14 +12,16 @@ from pytest_fib.candidate.sandbox.entry import enter_inside, lock_down, scratch_
 from pytest_fib.candidate.sandbox.launch import launch
 from pytest_fib.candidate.sandbox.namespaces import enter_namespaces
 from pytest_fib.candidate.sandbox.policy import Policy, default_readable, nvidia_devices
-from pytest_fib.candidate.sandbox.probe import probe
-from pytest_fib.candidate.sandbox.report import OPTIONAL, Layer, Report
+from pytest_fib.candidate.sandbox.probe import Trial, probe
+from pytest_fib.candidate.sandbox.report import Layer, Report
+from pytest_fib.data.layers import OPTIONAL
 
 __all__ = [
     "OPTIONAL",
     "Layer",
     "Policy",
     "Report",
+    "Trial",
     "default_readable",
     "enter_inside",
     "enter_namespaces",

@@ -15,7 +15,7 @@ from enum import IntFlag
 
 from pytest_fib.candidate.sandbox.kernel import syscall
 from pytest_fib.candidate.sandbox.policy import Policy
-from pytest_fib.candidate.sandbox.report import Layer, Report, attempt
+from pytest_fib.candidate.sandbox.report import NOT_ASKED_FOR, Layer, Report, attempt
 
 
 class Access(IntFlag):
@@ -85,7 +85,7 @@ def restrict(policy: Policy, report: Report) -> list[Layer]:
 
     def layer(name: str, handled: int, since: int) -> Layer:
         if not wants[name]:
-            return Layer(f"landlock_{name}", False, "not asked for")
+            return Layer(f"landlock_{name}", False, NOT_ASKED_FOR)
         if not handled:
             return Layer(f"landlock_{name}", False, f"needs Landlock {since}, the kernel has {version}")
         return Layer(f"landlock_{name}", whole.active, whole.reason)

@@ -13,7 +13,7 @@ from functools import partial
 from pytest_fib.candidate.sandbox.capabilities import can_build_as_root
 from pytest_fib.candidate.sandbox.kernel import mount, set_host_name, unshare
 from pytest_fib.candidate.sandbox.policy import Policy
-from pytest_fib.candidate.sandbox.report import Layer, Report, attempt
+from pytest_fib.candidate.sandbox.report import NOT_ASKED_FOR, Layer, Report, attempt
 
 CLONE_NEWUSER = 0x10000000
 FLAGS = {
@@ -65,7 +65,7 @@ def _write(path: str, text: str) -> None:
 
 def _unshare(policy: Policy) -> list[Layer]:
     wanted = {name: flag for name, flag in FLAGS.items() if name not in policy.without}
-    skipped = [Layer(name, False, "not asked for") for name in FLAGS if name in policy.without]
+    skipped = [Layer(name, False, NOT_ASKED_FOR) for name in FLAGS if name in policy.without]
     try:
         unshare(sum(wanted.values()))
         layers = [Layer(name, True) for name in wanted]

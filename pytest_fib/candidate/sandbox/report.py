@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-# Second lines of defence for what an empty network namespace and a PID namespace take away already.
-OPTIONAL = frozenset({"cgroup", "landlock_scopes", "landlock_tcp", "uts"})
+from pytest_fib.data.layers import OPTIONAL
+
+NOT_ASKED_FOR = "not asked for"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,18 @@ class Report:
         """The layers that do not hold and without which the sandbox is not whole."""
         return tuple(layer for layer in self.layers if not layer.active and layer.name not in OPTIONAL)
 
+    def explained_by(self, earlier: Report) -> Report:
+        """Return this report with the reasons of ``earlier`` for layers that were left out because of it."""
+        reasons = {layer.name: layer.reason for layer in earlier.layers if not layer.active}
+        return Report(
+            tuple(
+                replace(layer, reason=reasons.get(layer.name, layer.reason))
+                if layer.reason == NOT_ASKED_FOR
+                else layer
+                for layer in self.layers
+            )
+        )
+
     def to_text(self) -> str:
         """Return the report as one line of JSON."""
         return json.dumps([[layer.name, layer.active, layer.reason] for layer in self.layers])
@@ -52,7 +65,7 @@ class Report:
 def attempt(name: str, action: Callable[[], str | None], without: frozenset[str] = frozenset()) -> Layer:
     """Put on one layer; what the kernel refuses becomes the reason, and a text that is returned the remark."""
     if name in without:
-        return Layer(name, False, "not asked for")
+        return Layer(name, False, NOT_ASKED_FOR)
     try:
         return Layer(name, True, action() or "")
     except OSError as error:
