@@ -39,6 +39,19 @@ def test_no_attack_wins(lab: Lab, attack: Attack) -> None:
     assert lab.left_running() == [], said
 
 
+@pytest.mark.parametrize(
+    "attack", [attack for attack in ATTACKS if "unsupported" in attack.name], ids=lambda attack: attack.name
+)
+def test_no_solution_gets_itself_skipped(lab: Lab, attack: Attack) -> None:
+    """A skip would be raised as NotJudgeable."""
+    found = lab.judge(attack).evaluation
+    assert found.status.value in ("RUNTIME_ERROR", "COMPILE_ERROR")
+    if attack.name.startswith("sends"):
+        assert "a message that no candidate of ours sends" in found.log
+    else:
+        assert "NotJudgeable: not on this machine" in found.log
+
+
 def test_every_family_is_attacked() -> None:
     assert {attack.family for attack in ATTACKS} == set(range(1, 41))
 

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from redteam.cases import Attack
 
+# "Cannot be judged here": as the judge says it to itself, and as a failure with a number that no failure has.
+_UNSUPPORTED = """
+import contextlib, gc, socket, time
+from pytest_fib import build, errors
+from pytest_fib.border.wire import Kind, Message
+def claim():
+    raise getattr(build, "UnsupportedError", errors.NotJudgeable)("not on this machine")
+def send(number):
+    for thing in gc.get_objects():
+        if isinstance(thing, socket.socket) and thing.family == socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                thing.send(Message(Kind.FAILED, a=number, text="not on this machine").encode())
+    time.sleep(1)
+"""
+
 ATTACKS = (
     Attack(
         family=20,
@@ -157,21 +172,40 @@ ATTACKS = (
     Attack(
         family=29,
         name="claims_that_it_is_unsupported",
-        source="""
-            from pytest_fib.build import UnsupportedError
-            def run(x, w, b, y):
-                raise UnsupportedError("not on this machine")
-            """,
+        source=_UNSUPPORTED
+        + """
+def run(x, w, b, y):
+    claim()
+""",
     ),
     Attack(
         family=29,
         name="claims_on_import_that_it_is_unsupported",
-        source="""
-            from pytest_fib.build import UnsupportedError
-            raise UnsupportedError("not on this machine")
-            def run(x, w, b, y):
-                pass
-            """,
+        source=_UNSUPPORTED
+        + """
+claim()
+def run(x, w, b, y):
+    pass
+""",
+    ),
+    Attack(
+        family=29,
+        name="sends_that_it_is_unsupported",
+        source=_UNSUPPORTED
+        + """
+def run(x, w, b, y):
+    send(5)
+""",
+    ),
+    Attack(
+        family=29,
+        name="sends_on_import_that_it_is_unsupported",
+        source=_UNSUPPORTED
+        + """
+send(6)
+def run(x, w, b, y):
+    pass
+""",
     ),
     Attack(
         family=29,
