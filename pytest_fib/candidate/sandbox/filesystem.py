@@ -124,7 +124,7 @@ class _Builder:
             products.append((folder, _clone(folder, _VIEW, trees)))
         if policy.build_dir is not None:
             folder = os.path.realpath(policy.build_dir)
-            if can_build_as_root():
+            if can_build_as_root() and "uid" not in policy.without:
                 os.chown(folder, CANDIDATE_UID, CANDIDATE_UID)
             products.append((folder, _clone(folder, _ATTR_NOSUID | _ATTR_NODEV, trees)))
         return products
