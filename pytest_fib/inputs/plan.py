@@ -15,6 +15,7 @@ from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.inputs import scalars
 from pytest_fib.inputs.captured import CapturedFiles
 from pytest_fib.inputs.custom import CustomInputs
+from pytest_fib.inputs.distributions import NORMAL, Distributions, varied_inputs
 from pytest_fib.inputs.dtypes import TORCH
 from pytest_fib.inputs.keys import Stream
 from pytest_fib.inputs.pool import Pool
@@ -46,6 +47,7 @@ class InputPlan:
         sources: Mapping[str, Source],
         synthesized: tuple[str, ...],
         device: str,
+        distributions: Distributions | None = None,
     ) -> None:
         self.tensors = dict(tensors)
         self.scalars = dict(scalar_values)
@@ -53,6 +55,16 @@ class InputPlan:
         self.nbytes = sum(layout.nbytes for layout in self.tensors.values())
         self._sources = dict(sources)
         self._device = torch.device(device)
+        self._distributions = distributions
+
+    @property
+    def varied(self) -> bool:
+        """Whether some calls have another distribution than the usual one."""
+        return self._distributions is not None
+
+    def distribution(self, call: int) -> str:
+        """Return what the plain random float inputs of ``call`` are like: ``normal`` or something else."""
+        return NORMAL if self._distributions is None else self._distributions.of(call)
 
     def draw(self, call: int, out: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
         """Return the input tensors of one call, contiguous, on the plan's device.
@@ -71,7 +83,7 @@ class InputPlan:
         """
         given = out or {}
         direct = {name: tensor for name, tensor in given.items() if tensor.device.type == "cpu"}
-        drawing = Drawing(call, self._sources, direct)
+        drawing = Drawing(call, self.distribution(call), self._sources, direct)
         drawn = {name: drawing.tensor(name) for name in self._sources}
         for name, tensor in given.items():
             if name not in direct:
@@ -94,6 +106,7 @@ def plan_inputs(
     synthesize_missing: bool = False,
     device: str = "cpu",
     pool: Pool | None = None,
+    vary: bool = False,
 ) -> InputPlan:
     """Plan the inputs of ``workload``; reads headers of captured files and allocates nothing that axes size.
 
@@ -109,6 +122,8 @@ def plan_inputs(
         Where ``InputPlan.draw`` puts the tensors.
     pool
         The pool made from the same secret, to be shared by all plans of a session; None makes one.
+    vary
+        Give the plain random inputs of a secret share of the calls other distributions, where that makes sense.
 
     Raises
     ------
@@ -117,9 +132,8 @@ def plan_inputs(
     DataError
         Workload, definition and captured files contradict each other.
     """
-    return _Planner(
-        definition, workload, traceset_root, secret, synthesize_missing, pool or Pool(secret)
-    ).plan(device)
+    planner = _Planner(definition, workload, traceset_root, secret, synthesize_missing, pool or Pool(secret))
+    return planner.plan(device, vary)
 
 
 class _Planner:
@@ -142,7 +156,7 @@ class _Planner:
         self._layouts = self._plan_layouts()
         self._generator = GENERATORS.get(definition.op_type)
 
-    def plan(self, device: str) -> InputPlan:
+    def plan(self, device: str, vary: bool) -> InputPlan:
         self._check_names()
         captured, absent = self._captured()
         values = self._scalars()
@@ -150,10 +164,14 @@ class _Planner:
         problem = self._problem(frozenset(self._layouts.keys() - fixed.keys()))
         self._check_captured(problem, captured)
         recipes = self._recipes(problem, absent)
+        random = problem.drawn.difference(absent)
+        varied = varied_inputs(self._definition, recipes, random) if vary else frozenset()
         sources = {
-            name: fixed.get(name) or self._drawn(name, recipes.get(name, Plain())) for name in self._layouts
+            name: fixed.get(name) or self._drawn(name, recipes.get(name, Plain()), name in varied)
+            for name in self._layouts
         }
-        return InputPlan(self._layouts, values, sources, absent, device)
+        distributions = Distributions(self._stream("distribution")) if varied else None
+        return InputPlan(self._layouts, values, sources, absent, device, distributions)
 
     def _plan_layouts(self) -> dict[str, TensorLayout]:
         layouts: dict[str, TensorLayout] = {}
@@ -290,6 +308,6 @@ class _Planner:
         value = scalars.converted(name, dtype, item.value, self._workload.uuid)
         return Constant(lambda: torch.tensor(value, dtype=layout.dtype))
 
-    def _drawn(self, name: str, recipe: Recipe) -> Source:
+    def _drawn(self, name: str, recipe: Recipe, varied: bool) -> Source:
         dtype = self._definition.inputs[name].dtype
-        return Drawn(self._layouts[name], dtype, recipe, self._stream("tensor", name), self._pool)
+        return Drawn(self._layouts[name], dtype, recipe, self._stream("tensor", name), self._pool, varied)

@@ -9,6 +9,8 @@ numbers, and any bits of integers. There are about 2^42 pairs of windows, so con
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,12 @@ SIZE = 1 << 21  # elements per array: large enough that windows differ, small en
 WINDOW = 1 << 18  # elements that share one pair of secret places
 
 UNIFORM = "uniform"  # float32 in [1, 2)
+HEAVY = "heavy "  # before the name of a float dtype: normal times exp(normal), clipped
+SPARSE = "sparse "  # before the name of a float dtype: one element of eight is normal, the others are zero
+SCALABLE = "scalable "  # before the name of a float dtype: normal, but no magnitude is below 2^-8
 _ONE = 0x3F800000  # float32 1.0
 _MANTISSA = 1 << 23
+_CLIP, _CLIP_HALF = 128.0, 32.0  # products of two numbers, summed over thousands, have to fit float16
 _INT_BITS = 11  # int16 and wider: [-1024, 1024)
 
 Bits = np.ndarray[Any, Any]
@@ -35,7 +41,7 @@ class Pool:
         self._secret = secret
         self._arrays: dict[str, tuple[Bits, Bits]] = {}
 
-    def fill(self, out: Bits, content: str, digest: bytes) -> None:
+    def fill(self, out: Bits, content: str, digest: bytes, power: int = 0) -> None:
         """Overwrite ``out`` with random content.
 
         Parameters
@@ -44,9 +50,12 @@ class Pool:
             Flat array of integers with the item size of the content, e.g. from ``dtypes.empty_bits``.
         content
             A dtype name (floats: standard normal, those of 8 bits clamped to [-2, 2]; int8 and uint8: all
-            values; wider integers: [-1024, 1024); bool: both) or ``UNIFORM``: float32 in [1, 2).
+            values; wider integers: [-1024, 1024); bool: both), one after ``HEAVY``, ``SPARSE`` or ``SCALABLE``, or
+            ``UNIFORM``.
         digest
             32 secret bytes; equal bytes give equal content.
+        power
+            With ``SCALABLE``: floats are multiplied by two to this power, -5 to 5.
         """
         values, masks = self._arrays.get(content) or self._make(content)
         count = out.size
@@ -54,17 +63,25 @@ class Pool:
             first = int.from_bytes(digest[:8], "little") % (SIZE - count + 1)
             second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
             np.bitwise_xor(values[first : first + count], masks[second : second + count], out=out)
+            if power:
+                _shift_exponents(out, content, power)
             return
         starts = range(0, count, WINDOW)
         places = generator(digest).integers(0, SIZE - WINDOW + 1, (len(starts), 2)).tolist()
         for start, (first, second) in zip(starts, places, strict=True):
             part = out[start : start + WINDOW]
             np.bitwise_xor(values[first : first + part.size], masks[second : second + part.size], out=part)
+            if power:
+                _shift_exponents(part, content, power)  # while it is in the cache
 
     def _make(self, content: str) -> tuple[Bits, Bits]:
         rng = Stream(self._secret, "pool", content).generator(0)
         if content == UNIFORM:
             pair = _uniform(rng)
+        elif content.startswith(tuple(_DERIVED)):
+            kind, name = content.split()
+            values, masks = self._arrays.get(name) or self._make(name)
+            pair = _DERIVED[kind + " "](rng, values, TORCH[name]), masks
         elif TORCH[content].is_floating_point:
             pair = _normal(rng, TORCH[content])
         else:
@@ -81,6 +98,35 @@ def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:
     _, carrier = CARRIERS[dtype.itemsize]
     flips = rng.integers(0, 2, SIZE, dtype=np.uint8).astype(carrier)
     return bits_of(normal.to(dtype)), flips << (8 * dtype.itemsize - 1)
+
+
+def _heavy(rng: np.random.Generator, values: Bits, dtype: torch.dtype) -> Bits:
+    normal = torch.from_numpy(values).view(dtype)
+    shifted = normal.roll(int(rng.integers(SIZE // 4, SIZE // 2)))  # as good as another normal number
+    limit = _CLIP_HALF if dtype is torch.float16 else _CLIP
+    return bits_of((normal.double() * shifted.double().exp()).clamp_(-limit, limit).to(dtype))
+
+
+def _sparse(rng: np.random.Generator, values: Bits, dtype: torch.dtype) -> Bits:
+    return np.where(rng.integers(0, 8, SIZE, dtype=np.uint8) == 0, values, values.dtype.type(0))
+
+
+def _scalable(rng: np.random.Generator, values: Bits, dtype: torch.dtype) -> Bits:
+    normal = torch.from_numpy(values).view(dtype).double()
+    return bits_of(normal.abs().clamp_(min=2.0**-8).copysign_(normal).to(dtype))
+
+
+_DERIVED: dict[str, Callable[[np.random.Generator, Bits, torch.dtype], Bits]] = {
+    HEAVY: _heavy,
+    SPARSE: _sparse,
+    SCALABLE: _scalable,
+}
+
+
+def _shift_exponents(bits: Bits, content: str, power: int) -> None:
+    """Multiply by adding to exponents, in one quick pass of integers; scalable content is far from both ends."""
+    mantissa = round(-math.log2(torch.finfo(TORCH[content.removeprefix(SCALABLE)]).eps))
+    bits += bits.dtype.type(power * (1 << mantissa))
 
 
 def _uniform(rng: np.random.Generator) -> tuple[Bits, Bits]:

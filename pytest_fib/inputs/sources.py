@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pytest_fib.inputs.distributions import NORMAL, fill
 from pytest_fib.inputs.dtypes import bits_of, empty_bits, from_bits
 from pytest_fib.inputs.keys import Stream
 from pytest_fib.inputs.pool import UNIFORM, Pool
@@ -44,8 +45,11 @@ class TensorLayout:
 class Drawing:
     """The inputs of one call while they are drawn, each once, in whatever order they need each other."""
 
-    def __init__(self, call: int, sources: Mapping[str, Source], into: Mapping[str, torch.Tensor]) -> None:
+    def __init__(
+        self, call: int, distribution: str, sources: Mapping[str, Source], into: Mapping[str, torch.Tensor]
+    ) -> None:
         self.call = call
+        self.distribution = distribution
         self.shared: dict[object, Any] = {}  # what several inputs of this call are made from
         self._sources = sources
         self._into = into
@@ -71,15 +75,24 @@ class Source(ABC):
 
 
 class Drawn(Source):
-    """Content that comes from the secret by a recipe."""
+    """Content that comes from the secret by a recipe; ``varied``: of the distribution that the call has."""
 
-    def __init__(self, layout: TensorLayout, dtype: str, recipe: Recipe, stream: Stream, pool: Pool) -> None:
+    def __init__(
+        self,
+        layout: TensorLayout,
+        dtype: str,
+        recipe: Recipe,
+        stream: Stream,
+        pool: Pool,
+        varied: bool = False,
+    ) -> None:
         self._layout = layout
         self._numel = layout.numel
         self._dtype = dtype
         self._recipe = recipe
         self._stream = stream
         self._pool = pool
+        self._varied = varied
 
     def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
         """Draw afresh for this call."""
@@ -87,6 +100,10 @@ class Drawn(Source):
         if isinstance(recipe, Structured):
             return _copied(self._structured(recipe, drawing), out)
         digest = self._stream.digest(drawing.call)
+        if self._varied and drawing.distribution != NORMAL:
+            tensor = torch.empty(self._layout.shape, dtype=self._layout.dtype) if out is None else out
+            fill(tensor, self._dtype, drawing.distribution, self._pool, digest)
+            return tensor
         if isinstance(recipe, Plain) or not self._layout.dtype.is_floating_point:
             return self._filled(self._dtype, self._layout.dtype, digest, out)
         return self._transformed(recipe, digest, out)

@@ -1,0 +1,121 @@
+"""Which distribution the plain random inputs of a call have: in one call of four, secretly, not the normal one.
+
+Kernels that are right for standard normal numbers only (clamped, squeezed into a narrow type, without the maximum
+taken out of a softmax) are found by inputs that are none. Ranges are such that honest kernels in the inputs' own
+type stay right: products over some thousands of elements fit float16, and exponents stay far from their ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from pytest_fib.data.definition import Definition
+from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of
+from pytest_fib.inputs.keys import Stream, generator
+from pytest_fib.inputs.pool import HEAVY, SCALABLE, SPARSE, Pool
+from pytest_fib.inputs.recipes import Plain, Recipe
+
+NORMAL = "normal"
+SCALED = "scaled"
+HEAVY_TAILED = "heavy-tailed"
+SPARSE_ROWS = "sparse"
+SPIKES = "one large element per row"
+CONSTANT_ROWS = "constant rows"
+OTHERS = (SCALED, HEAVY_TAILED, SPARSE_ROWS, SPIKES, CONSTANT_ROWS)
+
+BLOCK = 4
+"""Of so many consecutive calls exactly one, at a secret place, has another distribution."""
+
+_MOST_POWER, _SPIKE = 5, (4.0, 6.0)  # powers of two
+# Products of two tensors, summed over thousands of elements, have to fit float16.
+_MOST_POWER_HALF, _SPIKE_HALF = 3, (3.0, 5.0)
+
+# Where the outputs hang on which of two numbers is larger, honest kernels disagree about ties and near ties; where
+# a recurrence multiplies, magnitudes explode.
+_DISCRETE_OR_UNSTABLE = ("moe", "sampling", "topk", "dsa_", "quant", "gdn", "mamba", "ssm", "delta")
+# Inputs with a meaning that plain numbers do not have.
+_SPECIAL_NAMES = ("scale", "prob", "mask", "cos", "sin", "log", "decay", "freq", "var")
+
+
+class Distributions:
+    """The distribution of each call of one workload; ``stream`` makes it secret."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def of(self, call: int) -> str:
+        """Return ``NORMAL`` or one of ``OTHERS``."""
+        digest = self._stream.digest(call // BLOCK)
+        return OTHERS[digest[1] % len(OTHERS)] if call % BLOCK == digest[0] % BLOCK else NORMAL
+
+
+def varied_inputs(
+    definition: Definition, recipes: Mapping[str, Recipe], drawn: Iterable[str]
+) -> frozenset[str]:
+    """Return the names of the inputs, of those ``drawn``, that may have any distribution.
+
+    These are float inputs of at least 16 bits that no recipe speaks for, of op types whose outputs are floats and
+    depend continuously on them.
+    """
+    outputs = [TORCH.get(spec.dtype) for spec in definition.outputs.values()]
+    if any(dtype is None or not _is_wide_float(dtype) for dtype in outputs):
+        return frozenset()
+    if any(part in definition.op_type for part in _DISCRETE_OR_UNSTABLE):
+        return frozenset()
+    return frozenset(
+        name
+        for name in drawn
+        if isinstance(recipes.get(name, Plain()), Plain)
+        and _is_wide_float(TORCH[definition.inputs[name].dtype])
+        and not any(part in name.lower() for part in _SPECIAL_NAMES)
+    )
+
+
+def _is_wide_float(dtype: torch.dtype) -> bool:
+    return dtype.is_floating_point and dtype.itemsize >= 2
+
+
+def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool, digest: bytes) -> None:
+    """Overwrite ``out`` (contiguous, CPU, of float ``dtype``) with content of one of ``OTHERS``.
+
+    Rows run along the last dimension. ``digest`` is 32 secret bytes; equal bytes give equal content.
+    """
+    bits = bits_of(out)
+    if distribution == HEAVY_TAILED:
+        pool.fill(bits, HEAVY + dtype, digest)
+    elif distribution == SPARSE_ROWS:
+        pool.fill(bits, SPARSE + dtype, digest)
+    elif distribution == SCALED:
+        power = 1 + digest[24] % (_MOST_POWER_HALF if out.dtype is torch.float16 else _MOST_POWER)
+        pool.fill(bits, SCALABLE + dtype, digest, power if digest[25] & 1 else -power)
+    elif distribution == CONSTANT_ROWS and _rows(out) > 1:
+        _fill_rows(out, dtype, pool, digest)
+    else:
+        # A single row of one value would be a constant weight, which says less than any other.
+        pool.fill(bits, dtype, digest)
+        _add_spikes(out, digest)
+
+
+def _rows(tensor: torch.Tensor) -> int:
+    return tensor.numel() // max(1, tensor.shape[-1]) if tensor.ndim else 1
+
+
+def _fill_rows(out: torch.Tensor, dtype: str, pool: Pool, digest: bytes) -> None:
+    values = np.empty(_rows(out), CARRIERS[out.itemsize][1])
+    pool.fill(values, dtype, digest)
+    bits_of(out).reshape(len(values), -1)[:] = values[:, None]
+
+
+def _add_spikes(out: torch.Tensor, digest: bytes) -> None:
+    if out.numel() == 0:
+        return
+    rows = _rows(out)
+    length = out.numel() // rows
+    rng = generator(digest[16:])
+    low, high = _SPIKE_HALF if out.dtype is torch.float16 else _SPIKE
+    sizes = np.exp2(rng.uniform(low, high, rows)) * rng.choice((-1.0, 1.0), rows)
+    places = np.arange(rows) * length + rng.integers(0, length, rows)
+    bits_of(out)[places] = bits_of(torch.from_numpy(sizes).to(out.dtype))
