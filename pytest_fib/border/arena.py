@@ -32,6 +32,7 @@ _STAGGER = 5 * ALIGN
 # on cache lines of their own.
 GO = 0
 CALLS = 8
+FIRST = 16
 READY = 0
 DONE = 8
 FAILED = 16

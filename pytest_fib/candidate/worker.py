@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, GO, READY, Plan
+from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY, Plan
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
 from pytest_fib.build import BuildError, language_module
@@ -121,7 +121,8 @@ class Worker:
             beat += 1
             reply[BEAT] = beat  # the judge sees that this process is awake again
         try:
-            kernel.run(calls[: control[CALLS]])
+            first = control[FIRST]
+            kernel.run(calls[first : first + control[CALLS]])
         except BaseException as error:
             reply[FAILED] = sequence
             reply[DONE] = sequence

@@ -67,6 +67,7 @@ class JudgeArena:
         self._poisons = _poisons(plan.outputs, random)
         self._guards = _guard_offsets(plan.outputs)
         self._payload = _payload_offsets(plan.outputs)
+        self._starts = np.zeros(0, dtype=np.int64)
         self._variants = np.zeros((0, 0), dtype=np.int64)
         self._positions = np.zeros((0, _SAMPLES), dtype=np.int64)
         self._sampled = np.zeros((0, _SAMPLES), dtype=np.uint8)
@@ -87,51 +88,47 @@ class JudgeArena:
             self._views.append(_views(self._inputs.map, self.plan.inputs, len(self._views)))
         return self._views[index]
 
-    def prepare(self, requests: Sequence[int]) -> None:
-        """Draw the secrets of the next requests, of so many calls each: poisons and sampled positions."""
+    def prepare(self, requests: Sequence[range]) -> None:
+        """Draw the secrets of the next requests, which use these sets: poisons and sampled positions."""
         count = len(requests)
-        self._variants = self._random.integers(len(self._poisons), size=(count, max(requests)))
-        self._positions = np.zeros((count, _SAMPLES), dtype=np.int64)
+        lengths = np.array([len(sets) for sets in requests], dtype=np.int64)
+        self._starts = np.array([sets.start for sets in requests], dtype=np.int64)
+        self._variants = self._random.integers(len(self._poisons), size=(count, int(lengths.max())))
         self._sampled = np.zeros((count, _SAMPLES), dtype=np.uint8)
         if len(self._payload) == 0:
+            self._positions = np.repeat(self._starts[:, None] * self.plan.outputs.stride, _SAMPLES, axis=1)
             return
         draw = self._random.random((3, count, _SAMPLES))
         which = (draw[0] * len(self._payload)).astype(np.int64)
         inside = (draw[1] * self._payload[which, 1]).astype(np.int64)
-        sets = (draw[2] * np.asarray(requests)[:, None]).astype(np.int64)
-        np.add(self._payload[which, 0] + inside, sets * self.plan.outputs.stride, out=self._positions)
+        sets = self._starts[:, None] + (draw[2] * lengths[:, None]).astype(np.int64)
+        self._positions = self._payload[which, 0] + inside + sets * self.plan.outputs.stride
 
     def poison(self, request: int, index: int) -> None:
         """Overwrite the outputs and guard zones of set ``index`` with the plausible values of ``request``."""
         start = index * self.plan.outputs.stride
-        self._out[start : start + self.plan.outputs.stride] = self._poisons[self._variants[request, index]]
+        variant = self._variants[request, index - self._starts[request]]
+        self._out[start : start + self.plan.outputs.stride] = self._poisons[variant]
 
     def sample(self, request: int) -> None:
         """Read the secret positions of ``request``: the only reading of outputs inside a timed interval."""
         np.take(self._out, self._positions[request], out=self._sampled[request], mode="clip")
 
-    def take(self, sets: int) -> Bytes:
-        """Return the bytes of the first ``sets`` sets of outputs as a ``[sets, stride]`` array of our own."""
+    def take(self, sets: range) -> Bytes:
+        """Return the bytes of the outputs in ``sets`` as a ``[sets, stride]`` array of our own."""
         stride = self.plan.outputs.stride
-        taken: Bytes = self._out[: sets * stride].reshape(sets, stride).copy()
+        taken: Bytes = self._out[sets.start * stride : sets.stop * stride].reshape(len(sets), stride).copy()
         return taken
 
     def sample_agrees(self, request: int, taken: Bytes) -> bool:
         """Whether the bytes taken are those that were there when the clock was read."""
-        return bool((taken.reshape(-1)[self._positions[request]] == self._sampled[request]).all())
+        positions = self._positions[request] - self._starts[request] * self.plan.outputs.stride
+        return bool((taken.reshape(-1)[positions] == self._sampled[request]).all())
 
     def guards_intact(self, request: int, taken: Bytes) -> bool:
         """Whether nothing was written around the outputs."""
         expected = self._poisons[self._variants[request, : len(taken), None], self._guards]
         return bool((taken[:, self._guards] == expected).all())
-
-    def untouched(self, request: int, index: int, taken: Bytes, slot: Slot) -> int:
-        """Return how many elements of ``slot`` in set ``index`` still hold the poison, bit for bit."""
-        span = slice(slot.offset, slot.offset + slot.nbytes)
-        same = taken[index, span] == self._poisons[self._variants[request, index], span]
-        if slot.numel == 0:
-            return 0
-        return int(same.reshape(slot.numel, -1).all(axis=1).sum())
 
     def close(self) -> None:
         """Close the descriptors; the mappings go when nothing refers to them."""

@@ -38,10 +38,20 @@ class WrongOutput(CandidateError):
 
 @dataclass(frozen=True)
 class Request:
-    """So many calls between one "go" and one "done"; ``early`` as ``Candidate.run_timed`` says."""
+    """So many calls between one "go" and one "done"; ``early`` as ``Candidate.run_timed`` says.
+
+    ``first`` is the set of the first call: mostly the same, so that a remembered address has new content, and at
+    times another, so that an address is new. It does not matter otherwise: requests compare equal without it.
+    """
 
     calls: int = 1
     early: bool = False
+    first: int = field(default=0, compare=False)
+
+    @property
+    def sets(self) -> range:
+        """The sets of the arena that the calls use, one each."""
+        return range(self.first, self.first + self.calls)
 
 
 @dataclass
@@ -111,7 +121,7 @@ class Bench:
             chosen[:] = False
             chosen[self.random.choice(total, size=verify, replace=False)] = True
         intervals: list[Interval] = []
-        most = max(request.calls for request in requests)
+        most = max(request.sets.stop for request in requests)
         done = 0
         for batch in self._batches(requests):
             calls = sum(request.calls for request in batch)
@@ -168,19 +178,19 @@ class Bench:
         self, candidate: Candidate, requests: list[Request], most: int, drawn: list[dict[str, torch.Tensor]]
     ) -> tuple[list[Interval], list[Bytes]]:
         arena = self.arena
-        arena.prepare([request.calls for request in requests])
+        arena.prepare([request.sets for request in requests])
         if self.cores is not None:
             candidate.arm(len(requests), most, self._remaining(candidate))
         elapsed, taken = [], []
         contents = iter(drawn)
         for number, request in enumerate(requests):
             filled = list(islice(contents, request.calls))
-            for index, content in enumerate(filled):
+            for index, content in zip(request.sets, filled, strict=True):
                 arena.fill(index, content)
                 arena.poison(number, index)
             elapsed.append(self._one(candidate, request, number, most))
-            outputs = arena.take(request.calls)
-            self._check_integrity(number, outputs, filled)
+            outputs = arena.take(request.sets)
+            self._check_integrity(number, request, outputs, filled)
             taken.append(outputs)
         return elapsed, taken
 
@@ -191,7 +201,7 @@ class Bench:
             if self.cores is None:
                 return candidate.run(request.calls, most, remaining)
             return candidate.run_timed(
-                request.calls, remaining, partial(self.arena.sample, index), request.early
+                request.sets, remaining, partial(self.arena.sample, index), request.early
             )
         finally:
             self.tally.call_ns += time.perf_counter_ns() - start
@@ -206,15 +216,17 @@ class Bench:
             )
         return remaining
 
-    def _check_integrity(self, request: int, outputs: Bytes, filled: list[dict[str, torch.Tensor]]) -> None:
+    def _check_integrity(
+        self, number: int, request: Request, outputs: Bytes, filled: list[dict[str, torch.Tensor]]
+    ) -> None:
         arena = self.arena
-        if self.cores is not None and not arena.sample_agrees(request, outputs):
+        if self.cores is not None and not arena.sample_agrees(number, outputs):
             raise IntegrityViolation("outputs changed after the candidate said that it was done")
-        if not arena.guards_intact(request, outputs):
+        if not arena.guards_intact(number, outputs):
             raise IntegrityViolation("the candidate wrote outside its outputs")
         if not arena.plan.writable_inputs:
             return
-        for index, content in enumerate(filled):
+        for index, content in zip(request.sets, filled, strict=True):
             for name, now in arena.inputs_of(index).items():
                 if not torch.equal(_bytes_of(now), _bytes_of(content[name])):
                     raise IntegrityViolation(f"the candidate changed its input {name}")

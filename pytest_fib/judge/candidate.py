@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, GO, READY
+from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
 from pytest_fib.judge.arena import JudgeArena
@@ -103,11 +103,14 @@ class Candidate:
         self._spin(READY, self._sequence + 1, time.monotonic() + timeout_s, timeout_s)
         self.stop()
 
-    def run_timed(self, calls: int, timeout_s: float, sample: Callable[[], object], early: bool) -> Interval:
+    def run_timed(
+        self, calls: range, timeout_s: float, sample: Callable[[], object], early: bool
+    ) -> Interval:
         """Serve one armed request of the stopped candidate; the clock runs from "go" to the end of ``sample()``.
 
-        The candidate learns the number of calls with "go". ``sample`` reads secret positions of the outputs before
-        the clock is read, so that work which is not finished at "done" is work that was not done.
+        ``calls`` are the sets to use, one per call; the candidate learns them with "go". ``sample`` reads secret
+        positions of the outputs before the clock is read, so that work which is not finished at "done" is work that
+        was not done.
 
         Usually the candidate is woken first and spins when "go" comes. With ``early``, "go" is there when it wakes
         and the clock starts at the wake: whoever starts to work when he is woken and not at "go" gains nothing then.
@@ -116,7 +119,7 @@ class Candidate:
         self._sequence += 1
         sequence, control, reply = self._sequence, arena.control, arena.reply
         deadline = time.monotonic() + timeout_s
-        control[CALLS] = calls
+        control[FIRST], control[CALLS] = calls.start, len(calls)
         beat = reply[BEAT]
         if early:
             control[GO] = sequence

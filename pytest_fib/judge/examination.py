@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
 
 _ARENA_BYTES = 64 << 20
+_PLACES = 4  # buffers that a call may find its inputs in
+_ELSEWHERE = 0.25  # share of the requests that do not use the usual ones
 
 
 @dataclass
@@ -236,7 +238,9 @@ class Examination:
             *[Request()] * schedule.single,
         ]
         order = bench.random.permutation(len(timed))
-        return [ordinary] * schedule.warmups + [timed[index] for index in order]
+        requests = [ordinary] * schedule.warmups + [timed[index] for index in order]
+        places = _places(schedule, bench)
+        return [replace(request, first=next(places)) for request in requests]
 
     def _handover(self, bench: Bench, calls: int) -> Handover:
         @contextmanager
@@ -326,6 +330,15 @@ class Examination:
             sandbox=self._session.sandbox,
             remarks=tuple(notes.remarks),
         )
+
+
+def _places(schedule: Schedule, bench: Bench) -> Iterator[int]:
+    """Yield the first set of every request: all in turn during the warm-up, then mostly 0, at secret times others."""
+    places = max(1, min(_PLACES, bench.arena.plan.inputs.sets - schedule.calls_per_request + 1))
+    for index in range(schedule.warmups):
+        yield index % places
+    while True:
+        yield int(bench.random.integers(places)) if bench.random.random() < _ELSEWHERE else 0
 
 
 def _status(failure: CandidateError | None) -> EvaluationStatus:

@@ -12,6 +12,7 @@ import torch
 
 from pytest_fib.data.definition import Definition
 from pytest_fib.errors import DataError, NotJudgeable
+from pytest_fib.judge.float64 import NARROW, float64
 
 Inputs = Mapping[str, "torch.Tensor | int | float | bool"]
 
@@ -59,11 +60,7 @@ class Reference:
         start = time.perf_counter_ns()
         try:
             with torch.no_grad():
-                result = (
-                    self._run(**inputs)
-                    if self._by_name
-                    else self._run(*(inputs[name] for name in self._definition.inputs))
-                )
+                result = self._called(inputs)
         except Exception as error:
             raise DataError(
                 f"the reference of {self._definition.name} raised {type(error).__name__}: {error}; "
@@ -74,7 +71,41 @@ class Reference:
             self._mutates = any(inputs[name]._version != version for name, version in versions.items())  # type: ignore[union-attr]
         return self._outputs(result, shapes), elapsed
 
-    def _outputs(self, result: object, shapes: Mapping[str, tuple[int, ...]]) -> list[torch.Tensor]:
+    def in_float64(
+        self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
+    ) -> list[torch.Tensor | None] | None:
+        """Return the outputs computed in float64 throughout, or None where this reference cannot be run so.
+
+        ``inputs`` are those of a call; floats of at least 16 bits are widened here. In place of outputs that are no
+        floats there is None.
+        """
+        wide = {name: _widened(value) for name, value in inputs.items()}
+        try:
+            with torch.no_grad(), float64():
+                result = self._called(wide)
+            values = self._values(result)
+        except Exception:
+            return (
+                None  # it asks for a type, looks at bits, or is broken: then it is reported where it decides
+            )
+        outputs: list[torch.Tensor | None] = []
+        for (name, shape), value in zip(shapes.items(), values, strict=True):
+            if not getattr(torch, self._definition.outputs[name].dtype).is_floating_point:
+                outputs.append(None)
+                continue
+            if not isinstance(value, torch.Tensor):
+                return None
+            if value.dtype is not torch.float64 or tuple(value.shape) != shape:
+                return None
+            outputs.append(value)
+        return outputs
+
+    def _called(self, inputs: Inputs) -> object:
+        if self._by_name:
+            return self._run(**inputs)
+        return self._run(*(inputs[name] for name in self._definition.inputs))
+
+    def _values(self, result: object) -> list[object]:
         names = list(self._definition.outputs)
         if isinstance(result, Mapping):
             values = [result.get(name) for name in names]
@@ -87,7 +118,14 @@ class Reference:
                 f"the reference of {self._definition.name} returned {len(values)} values for {len(names)} outputs; "
                 "correct the definition"
             )
-        return [self._output(name, value, shapes[name]) for name, value in zip(names, values, strict=True)]
+        return values
+
+    def _outputs(self, result: object, shapes: Mapping[str, tuple[int, ...]]) -> list[torch.Tensor]:
+        values = self._values(result)
+        return [
+            self._output(name, value, shapes[name])
+            for name, value in zip(self._definition.outputs, values, strict=True)
+        ]
 
     def _output(self, name: str, value: object, shape: tuple[int, ...]) -> torch.Tensor:
         dtype: torch.dtype = getattr(torch, self._definition.outputs[name].dtype)
@@ -125,6 +163,12 @@ def _takes_names(run: Callable[..., Any], names: list[str]) -> bool:
     except (TypeError, ValueError):
         return False
     return set(parameters) == set(names)
+
+
+def _widened(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | float | bool:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to(torch.float64) if value.dtype in NARROW else value.clone()
 
 
 def _copy(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | float | bool:

@@ -14,16 +14,18 @@ import torch
 from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.evaluation import Evaluation
+from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
+from pytest_fib.errors import SandboxIncomplete
 from pytest_fib.inputs.pool import Pool
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.examination import Examination
-from pytest_fib.judge.handover import Handovers
+from pytest_fib.judge.handover import NOOP_SOURCE, Handovers
 from pytest_fib.judge.machine import Cores, MachineLock
-from pytest_fib.judge.orders import check_interpreter, check_supported, order_for, zygote_kind
+from pytest_fib.judge.orders import check_interpreter, check_supported, noop_order, order_for, zygote_kind
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.zygote import Keeper, Zygotes, python_path
 
@@ -78,12 +80,31 @@ class JudgeSession:
             If this workload cannot be judged here; the message says what to do.
         DataError
             If the definition, its reference or the workload is broken.
+        SandboxIncomplete
+            If a layer of the sandbox is missing that the config requires.
         """
         check_supported(definition, loaded.solution)
         zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
+        if self.config.require_sandbox:
+            self._require_sandbox(definition, loaded)
         check_interpreter(definition, loaded.solution, zygote.interpreter_problems)
         with _torch_threads(self.threads):
             return Examination(self, definition, workload, loaded, traceset_root).evaluate()
+
+    def _require_sandbox(self, definition: Definition, loaded: LoadedSolution) -> None:
+        """Raise SandboxIncomplete unless candidates get every layer; nothing of ``loaded`` runs before that."""
+        if not self.sandbox:
+            order = order_for(definition, loaded.solution, artifact_dir="", threads=self.threads)
+            with self.home(loaded) as keeper:
+                candidate = self.start(keeper)
+                try:
+                    candidate.load(noop_order(order, NOOP_SOURCE), self.config.limits.build_timeout_s)
+                    self.sandbox = candidate.sandbox()
+                finally:
+                    candidate.kill()
+        missing = missing_layers(self.sandbox)
+        if missing:
+            raise SandboxIncomplete(refusal(missing))
 
     def reference(self, definition: Definition) -> Reference:
         """Return the compiled reference of ``definition``."""

@@ -33,8 +33,8 @@ def contradicts(witnesses_ns: Sequence[float], ordinary_ns: Sequence[float], sla
     return min(witnesses_ns) > _FACTOR * max(statistics.median(ordinary_ns), 0.0) + slack_ns
 
 
-def excess(seen_ns: Sequence[float], usual_ns: Sequence[float]) -> float:
-    """Return by how much the median of ``seen_ns`` is beyond what the spread of ``usual_ns`` explains; at least 0.
+def excess(seen_ns: Sequence[float], usual_ns: Sequence[float], slack_ns: float = 0.0) -> float:
+    """Return by how much the median of ``seen_ns`` is beyond the spread of ``usual_ns`` and the slack; at least 0.
 
     The result does not fall when a value of ``seen_ns`` grows.
     """
@@ -42,4 +42,4 @@ def excess(seen_ns: Sequence[float], usual_ns: Sequence[float]) -> float:
         return 0.0
     usual = sorted(usual_ns)
     high = usual[min(len(usual) - 1, int(0.9 * len(usual)))]
-    return max(0.0, statistics.median(seen_ns) - high)
+    return max(0.0, statistics.median(seen_ns) - high - slack_ns)

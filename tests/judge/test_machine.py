@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -25,24 +26,23 @@ def test_waiting_leaves_everything_as_it_was() -> None:
     assert gc.isenabled()
 
 
-def _work(folder: str, entered: str) -> None:
-    with MachineLock(Path(folder)).working():
-        Path(entered).touch()
-        time.sleep(0.2)
+WORK = """
+import pathlib, sys, time
+from pytest_fib.judge.machine import MachineLock
+with MachineLock(pathlib.Path(sys.argv[1])).working():
+    pathlib.Path(sys.argv[2]).touch()
+    time.sleep(0.2)
+"""
 
 
 def test_timing_excludes_work_and_work_shares(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
     marks = [tmp_path / "first", tmp_path / "second"]
-    workers = [context.Process(target=_work, args=(str(tmp_path), str(mark))) for mark in marks]
     lock = MachineLock(tmp_path)
     with lock.timing():
-        for worker in workers:
-            worker.start()
+        workers = [subprocess.Popen([sys.executable, "-c", WORK, str(tmp_path), str(mark)]) for mark in marks]
         time.sleep(0.5)
         assert not any(mark.exists() for mark in marks)
-    for worker in workers:
-        worker.join(30)
+    assert [worker.wait(60) for worker in workers] == [0, 0]
     assert all(mark.exists() for mark in marks)
     with lock.timing():
         pass
