@@ -14,8 +14,8 @@ from pytest_fib.measure.witness import contradicts, excess
 
 _WAKE_SLACK_NS = 5_000.0  # what a wake varies by, beyond what the hand-over showed
 _SINGLE_SLACK_NS = 300.0
-# A large process wakes more slowly than an empty one, and the machine's load changes. What could be hidden in this much
-# is seen by early requests.
+# A large process wakes more slowly than an empty one, and the machine's load changes. What could be hidden in this
+# much is seen by early requests.
 _LEAD_SLACK_NS = 20_000.0
 
 Trials = list[list[float]]
