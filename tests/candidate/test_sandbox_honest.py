@@ -43,14 +43,10 @@ def write_product(folder: str) -> str:
     return sorted(os.listdir(folder))[0]
 
 
-def test_the_build_folder_is_written_inside_and_read_outside(sandboxed: Sandbox, tmp_path: Path) -> None:
-    build = tmp_path / "build"
+def test_the_build_folder_is_written_inside_and_read_outside(sandboxed: Sandbox, open_folder: Path) -> None:
+    build = open_folder / "build"
     build.mkdir()
-    if sandboxed.user is not None:
-        for folder in tmp_path.parents[:3]:
-            folder.chmod(0o755)
-        tmp_path.chmod(0o755)
-        os.chown(build, sandboxed.user, sandboxed.user)
+    give_to(sandboxed.user, build)
     outcome = sandboxed(write_product, needs=("root",), policy={"build_dir": str(build)}, folder=str(build))
     assert outcome.raised is None, outcome.printed
     assert (build / "product").read_text() == "made"
@@ -95,12 +91,10 @@ def write_where_possible(places: list[str]) -> list[str]:
 @pytest.mark.parametrize("mode", [0o700, 0o755], ids=["closed", "open"])
 @pytest.mark.parametrize("without", [(), ("landlock_files",), ("mount",)], ids=["all", "root", "Landlock"])
 def test_the_build_folder_can_be_written_below_what_can_only_be_read(
-    sandboxed: Sandbox, tmp_path: Path, mode: int, without: tuple[str, ...]
+    sandboxed: Sandbox, open_folder: Path, mode: int, without: tuple[str, ...]
 ) -> None:
-    shown, build = tmp_path / "shown", tmp_path / "shown/cache/build/of-one"
+    shown, build = open_folder / "shown", open_folder / "shown/cache/build/of-one"
     build.mkdir(parents=True)
-    for folder in (*tmp_path.parents[:3], tmp_path):
-        folder.chmod(0o755)
     beside = [build.parent, build.parent.parent, shown]
     for folder in (*beside, build):
         give_to(sandboxed.user, folder, mode)
@@ -135,19 +129,19 @@ def test_the_artifact_folder_can_be_read_below_what_can_be_read_too(
 
 
 @pytest.mark.parametrize("shown", [".", "real"], ids=["link is below", "link is beside"])
-def test_the_build_folder_may_be_named_through_a_link(sandboxed: Sandbox, tmp_path: Path, shown: str) -> None:
-    build = tmp_path / "real/build"
+def test_the_build_folder_may_be_named_through_a_link(
+    sandboxed: Sandbox, open_folder: Path, shown: str
+) -> None:
+    build = open_folder / "real/build"
     build.mkdir(parents=True)
-    for folder in (*tmp_path.parents[:3], tmp_path, tmp_path / "real"):
-        folder.chmod(0o755)
     give_to(sandboxed.user, build)
-    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (open_folder / "link").symlink_to(open_folder / "real")
     outcome = sandboxed(
         write_where_possible,
         needs=("root",),
-        readable=(str(tmp_path / shown),),
-        policy={"build_dir": str(tmp_path / "link/build")},
-        places=[str(tmp_path / "link/build"), str(build), str(build.parent)],
+        readable=(str(open_folder / shown),),
+        policy={"build_dir": str(open_folder / "link/build")},
+        places=[str(open_folder / "link/build"), str(build), str(build.parent)],
     )
     assert outcome.returned == ["build", "build"], outcome.printed
 
