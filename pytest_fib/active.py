@@ -9,6 +9,7 @@ import pytest
 
 from pytest_fib import collection
 from pytest_fib.errors import SettingsError
+from pytest_fib.preflight import Preflight
 from pytest_fib.report.plugin import ReportPlugin
 from pytest_fib.session import FibSession
 
@@ -38,6 +39,16 @@ class ActiveHooks:
 
     def __init__(self, fib: FibSession) -> None:
         self.fib = fib
+        self.preflight = Preflight(fib)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_sessionstart"""
+        self.preflight.check()
+
+    def pytest_report_header(self) -> list[str]:
+        """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_report_header"""
+        return self.preflight.header()
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_ignore_collect"""

@@ -13,11 +13,17 @@ from pathlib import Path
 import pytest
 
 from pytest_fib import __version__
+from pytest_fib.report.terminal import for_encoding
 
 RUN_HELP = """\
 Judge solutions that you do not trust: pytest starts with a rootdir and an ini of our own and loads no conftest,
 whatever lies in the current folder or beside the solutions. Name a dataset with --fib-traceset=DIR or
 $FIB_DATASET_PATH; without one, the set in the package is used. Everything from the first option on goes to pytest.
+"""
+
+SELFTEST_HELP = """\
+Judge known attacks and honest kernels with this machine, this sandbox and this judge; the exit status is 1 if one of
+them comes out wrong. It takes some seconds and wants a machine without other work.
 """
 
 
@@ -29,11 +35,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     run_help = "judge solutions that are not trusted"
     usage = "fib run SOLUTION... [pytest options]"
     commands.add_parser("run", help=run_help, description=RUN_HELP, usage=usage)
+    commands.add_parser("selftest", help="judge known attacks and honest kernels", description=SELFTEST_HELP)
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["run"] and not {"-h", "--help"} & set(words[1:2]):
         return run_solutions(words[1:])  # argparse would take pytest's options for its own
-    parser.parse_args(words)
-    return 0
+    parser.parse_args(words)  # leaves by itself for --help, --version and what it does not know
+    return selftest()
+
+
+def selftest() -> int:
+    """Judge known attacks and honest kernels on this machine; returns 0 if all came out right, else 1."""
+    from pytest_fib.judge.session import JudgeSession
+    from pytest_fib.selftest import run_selftest
+
+    wrong = run_selftest(
+        JudgeSession, lambda line: print(for_encoding(line, sys.stdout.encoding), flush=True)
+    )
+    if wrong:
+        print(f"ERROR: {wrong}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 def run_solutions(arguments: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import Workload, WorkloadLine
-from pytest_fib.errors import DataError, NoDevice, NotJudgeable
+from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SandboxIncomplete
 from pytest_fib.named import BadSolution, NamedSolution, is_starter_kit
 from pytest_fib.session import FibSession
 
@@ -235,7 +235,7 @@ class WorkloadItem(pytest.Function):
             if isinstance(reason, NoDevice) and self.fib.settings.require_device:
                 return str(reason)
             pytest.skip(str(reason))
-        except DataError as error:
+        except (DataError, SandboxIncomplete) as error:
             return str(error)
 
 

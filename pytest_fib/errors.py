@@ -17,6 +17,10 @@ class SettingsError(FibError):
     """An option, an ini value or a combination of them makes no sense (pytest exits with code 4)."""
 
 
+class SandboxIncomplete(FibError):
+    """A layer of the sandbox is missing and ``--fib-require-sandbox`` was given: no verdict, an error."""
+
+
 class NotJudgeable(FibError):
     """This workload cannot be judged here (missing blob, too large, no device): a skip, never a verdict."""
 

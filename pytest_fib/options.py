@@ -124,6 +124,12 @@ PATHS = (
 SWITCHES = (
     Option("no_timing", "", "judge correctness only (default: off)"),
     Option("require_device", "", "a device that is not there is a failure, not a skip (default: off)"),
+    Option("require_sandbox", "", "a layer of the sandbox that is missing ends the run (default: off)"),
+    Option(
+        "selftest",
+        "",
+        "judge known attacks and honest kernels first, and go on only if all come out right (default: off)",
+    ),
     Option("synthesize_missing", "", "make structured stand-ins for missing blobs (default: off)"),
 )
 

@@ -5,39 +5,26 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from pytest_fib.data.layers import in_words, missing_layers
+from pytest_fib.data.layers import describe, missing_layers
 from pytest_fib.data.text import escape
 from pytest_fib.errors import FibError
 from pytest_fib.judge.config import JudgeConfig, Limits, Sampling
 from pytest_fib.selftest_cases import CASES, LEAK, Case, definition, solution, workload
 
 if TYPE_CHECKING:
-    from pytest_fib.data.definition import Definition
     from pytest_fib.data.evaluation import Evaluation
-    from pytest_fib.data.solution import LoadedSolution
-    from pytest_fib.data.workload import Workload
+    from pytest_fib.session import Judge
 
 _SAMPLING = Sampling(warmup_runs=2, iterations=8, trials=3, budget_s=None)
 _LIMITS = Limits(timeout_s=10.0, build_timeout_s=20.0, memory_bytes=2 << 30)
 _LOOKS = 3
-
-
-class Judge(Protocol):
-    """What the selftest needs of ``pytest_fib.judge.session.JudgeSession``."""
-
-    def evaluate(
-        self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path | None
-    ) -> Evaluation:
-        """Judge one solution on one workload."""
-
-    def close(self) -> None:
-        """Stop every process and remove every file of the judge."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +70,7 @@ class Selftest:
         fields = {"limits": _LIMITS, "sampling": _SAMPLING, "cache_dir": self._folder / "cache", **changes}
         self._judge = factory(JudgeConfig(secret=secrets.token_bytes(32), **fields))  # type: ignore[arg-type]
         self._costs: dict[str, float] = {}
-        self.missing: dict[str, str] = {}  # layers of the sandbox that were not there, and why
+        self._layers: tuple[tuple[str, bool, str], ...] = ()
 
     @property
     def _secret_file(self) -> Path:
@@ -104,15 +91,16 @@ class Selftest:
             yield self._finding(case)
 
     def describe_sandbox(self) -> str:
-        """Return in words which layers held around the cases."""
-        return f"sandbox incomplete: {in_words(self.missing)}" if self.missing else "sandbox complete"
+        """Return in words whether the sandbox around the cases was whole."""
+        return describe(self._layers)
 
     def _finding(self, case: Case) -> Finding:
         try:
             found = self._evaluate(case)
         except FibError as error:
             return Finding(case, "no verdict", None, f"got no verdict ({escape(str(error), 300)})")
-        self.missing.update(missing_layers(found.sandbox))
+        if missing_layers(found.sandbox) or not self._layers:
+            self._layers = found.sandbox
         problem = self._wrong(case, found)
         return Finding(case, found.status.value, _latency_ms(found), problem)
 
@@ -152,7 +140,24 @@ class Selftest:
 
     def _evaluate(self, case: Case) -> Evaluation:
         loaded = solution(case, self._secret_file)
-        return self._judge.evaluate(definition(case.problem), workload(case.problem), loaded, None)
+        return self._judge.evaluate(definition(case.problem), workload(case.problem), loaded, self._folder)
+
+
+def run_selftest(factory: Callable[[JudgeConfig], Judge], write: Callable[[str], object]) -> str:
+    """Judge all cases and write a line on each; return a sentence on the first that came out wrong, or nothing."""
+    start = time.monotonic()
+    with Selftest(factory) as selftest:
+        findings = []
+        for finding in selftest.run():
+            write(finding.line())
+            findings.append(finding)
+        wrong = [finding for finding in findings if finding.problem]
+        right = len(findings) - len(wrong)
+        took = time.monotonic() - start
+        write(
+            f"selftest: {right} of {len(findings)} as expected in {took:.1f} s; {selftest.describe_sandbox()}"
+        )
+    return wrong[0].sentence() if wrong else ""
 
 
 def _latency_ms(found: Evaluation) -> float | None:

@@ -52,6 +52,8 @@ class Settings:
     report: Path | None = None
     traces: Path | None = None
     require_device: bool = False
+    require_sandbox: bool = False
+    selftest: bool = False
     synthesize_missing: bool = False
     repeated: tuple[str, ...] = ()
 

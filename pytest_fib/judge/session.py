@@ -23,6 +23,7 @@ from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.examination import Examination
+from pytest_fib.judge.floor import Peaks
 from pytest_fib.judge.handover import NOOP_SOURCE, Handovers
 from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import check_interpreter, check_supported, noop_order, order_for, zygote_kind
@@ -46,6 +47,7 @@ class JudgeSession:
         self.zygotes = Zygotes()
         self.handovers = Handovers()
         self.pool = Pool(config.secret)
+        self.peaks = Peaks()
         self.lock = MachineLock()
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pytest_fib.data.layers import missing_layers
+
 LIBRARIES = (
     "torch",
     "triton",
@@ -62,7 +64,8 @@ def describe_run(
 ) -> dict[str, Any]:
     """Return the report's ``environment``.
 
-    ``args`` are pytest's own arguments; ``sandbox`` lists layers as name, whether it holds, and why not.
+    ``args`` are pytest's own arguments; ``sandbox`` lists layers as name, whether it holds, and why not. Whether it
+    is complete is None where no candidate said so.
     """
     gpu = find_gpu(device)
     return {
@@ -76,6 +79,7 @@ def describe_run(
         "sandbox": {
             "active": [name for name, active, _reason in sandbox if active],
             "missing": {name: reason for name, active, reason in sandbox if not active},
+            "complete": not missing_layers(sandbox) if sandbox else None,
         },
         "timer": timer,
         "git": git_state(rootdir),

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_fib.bridge import benchmark
 from pytest_fib.bridge.xdist import is_worker
+from pytest_fib.data.layers import missing_layers
 from pytest_fib.data.text import escape
 from pytest_fib.errors import SettingsError
 from pytest_fib.report import terminal
@@ -136,7 +137,10 @@ class RunReporter:
             terminalreporter.section("fib", sep="=")
             self._write_lines(terminalreporter, self._details(records, verbosity))
         if verbosity > -2 and records:
-            self._write_lines(terminalreporter, [terminal.summary_line(records)])
+            incomplete = terminal.sandbox_line(records)
+            self._write_lines(
+                terminalreporter, [terminal.summary_line(records), *([incomplete] if incomplete else [])]
+            )
         self._write_lines(terminalreporter, [terminal.Line(text, {"red": True}) for text in self._problems])
 
     def _details(self, records: list[Record], verbosity: int) -> list[terminal.Line]:
@@ -170,7 +174,7 @@ class RunReporter:
             timer=self._timer,
             rootdir=self._config.rootpath,
             args=[os.fspath(arg) for arg in self._config.invocation_params.args],
-            sandbox=next((record["sandbox"] for record in records if record["sandbox"]), []),
+            sandbox=_weakest_sandbox(records),
         )
         document = build_document(records, environment=environment, config=self._settings.resolved())
         try:
@@ -189,6 +193,12 @@ def _check_report(path: Path) -> None:
         check_target(path)
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _weakest_sandbox(records: list[Record]) -> list[list[Any]]:
+    """The layers of the run: those of the record in which most are missing."""
+    known = (record["sandbox"] for record in records if record["sandbox"])
+    return max(known, key=lambda layers: len(missing_layers(layers)), default=[])
 
 
 def _attach(report: pytest.TestReport, records: list[Record]) -> None:

@@ -292,8 +292,10 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         inputs="predictable" if evaluation.predictable_inputs else "secret",
         seed=evaluation.seed,
         wall_seconds=_finite(evaluation.wall_seconds),
-        floor_ms=None,
-        sol_fraction=None,
+        floor_ms=None if timing is None else timing.floor_ms,
+        sol_fraction=None
+        if timing is None or timing.floor_ms is None
+        else _finite(timing.floor_ms / timing.latency_ms),
         remarks=[_text(remark) for remark in evaluation.remarks],
         verdict=None,
         ratio=None,

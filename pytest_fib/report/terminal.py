@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_fib.data.layers import in_words, missing_layers
 from pytest_fib.data.text import escape
 from pytest_fib.measure.scores import arithmetic_mean, geometric_mean
 from pytest_fib.report.document import has_passed, passed_speedups
@@ -84,6 +85,18 @@ def seed_line(records: Iterable[Record]) -> Line | None:
         return None
     return Line(
         f"inputs are predictable: seed {', '.join(map(str, sorted(seeds, key=str)))}", {"yellow": True}
+    )
+
+
+def sandbox_line(records: Iterable[Record]) -> Line | None:
+    """Say which layers of the sandbox were missing around a candidate, if some were."""
+    missing: dict[str, str] = {}
+    for record in records:
+        missing.update(missing_layers(record["sandbox"]))
+    if not missing:
+        return None
+    return Line(
+        f"fib: sandbox incomplete: {in_words(missing)}; docs/trust.md says what that means", {"yellow": True}
     )
 
 

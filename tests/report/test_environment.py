@@ -39,7 +39,7 @@ def test_the_contracts_fields(tmp_path: Path) -> None:
     assert run["command"] == "pytest '--fib-solution=a b.json' -q"
     assert run["hardware"] == run["cpu"]["model"] == cpu_model()
     assert run["driver"] is None
-    assert run["sandbox"] == {"active": [], "missing": {}}
+    assert run["sandbox"] == {"active": [], "missing": {}, "complete": None}
 
 
 def test_libraries_are_looked_up_without_importing_them() -> None:
