@@ -48,6 +48,7 @@ class Timing:
     handover_ms: float
     calls_per_request: int
     ci95_ms: tuple[float, float] | None
+    floor_ms: float | None = None  # no call can be below it; None where the op type declares none
     outliers: int = 0  # samples far from the median: counted, never dropped
     clock: Clock = "judge"
 

@@ -29,6 +29,7 @@ from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
+from pytest_fib.judge.floor import floor_ns
 from pytest_fib.judge.handover import NOOP_SOURCE, Handover
 from pytest_fib.judge.orders import noop_order, order_for
 from pytest_fib.judge.rules import rule_for
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
 
 _ARENA_BYTES = 64 << 20
+_NEAR_FLOOR = 1.3
 _PLACES = 4  # buffers that a call may find its inputs in
 _ELSEWHERE = 0.25  # share of the requests that do not use the usual ones
 
@@ -202,14 +204,28 @@ class Examination:
         if self._session.cores.shared:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
         samples = [sample for trial in latency.trials for sample in trial]
+        floor = floor_ns(
+            self._definition.op_type, bench.arena.plan, self._session.peaks, self._session.threads
+        )
+        self._check_floor(statistics.median(samples), floor)
         return Timing(
             trials_ms=tuple(tuple(sample / 1e6 for sample in trial) for trial in latency.trials),
             reference_latency_ms=statistics.median(self._tally.reference_ns) / 1e6,
             handover_ms=several.ordinary / 1e6,
             calls_per_request=schedule.calls_per_request,
             ci95_ms=log_t_interval([statistics.median(trial) / 1e6 for trial in latency.trials]),
+            floor_ms=None if floor is None else floor / 1e6,
             outliers=outliers(samples),
         )
+
+    def _check_floor(self, latency_ns: float, floor: float | None) -> None:
+        """A latency below the declared floor is impossible; one that is near deserves a look."""
+        if floor is None or latency_ns >= _NEAR_FLOOR * floor:
+            return
+        seen = f"a latency of {latency_ns / 1e3:.3g} µs where the least possible is {floor / 1e3:.3g} µs"
+        if latency_ns < floor:
+            raise IntegrityViolation(seen)
+        self._notes.remark(seen)
 
     def _trial(self, bench: Bench, candidate: Candidate, schedule: Schedule) -> Trial:
         """Return one trial without its warm-up; one that does not settle is made once more and then counted."""
