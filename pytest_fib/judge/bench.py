@@ -6,6 +6,7 @@ timed call whose time is not used.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pytest_fib.errors import DataError
 from pytest_fib.inputs import InputPlan
+from pytest_fib.inputs.distributions import NORMAL
 from pytest_fib.judge.arena import Bytes, JudgeArena, tensors_of
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.failures import CandidateError, CandidateTimeout, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
+from pytest_fib.judge.numerics import Exact, Others, Samples
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import Comparison, Rule, compare
 
@@ -56,13 +60,18 @@ class Request:
 
 @dataclass
 class Tally:
-    """What has been done for one workload so far; times in nanoseconds."""
+    """What has been done for one workload so far; times in nanoseconds.
+
+    ``comparison`` is of calls with normal inputs, ``others`` of the rest; ``longest_ns`` is the longest request.
+    """
 
     calls: int = 0
     verified_calls: int = 0
     call_ns: int = 0
+    longest_ns: int = 0
     reference_ns: list[int] = field(default_factory=list)
     comparison: Comparison = field(default_factory=Comparison.nothing)
+    others: Others = field(default_factory=Others)
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,8 @@ class Bench:
         Where to wait while timing; None when not timing.
     random
         Secret randomness for the choice of verified calls.
+    samples
+        Takes outputs that are looked at more closely afterwards; None if they are not.
     scratch
         Memory of the judge's own for one call's bulk inputs.
     """
@@ -94,6 +105,7 @@ class Bench:
     cores: Cores | None
     random: np.random.Generator
     tally: Tally
+    samples: Samples | None = None
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def run(
@@ -108,7 +120,8 @@ class Bench:
         requests
             Of at most as many calls as the arena has sets.
         verify
-            How many of the calls, chosen secretly, are compared with the reference; None for all.
+            How many of the calls with normal inputs, chosen secretly, are compared with the reference, and a
+            third as many of the others; None for all.
 
         Raises
         ------
@@ -116,10 +129,7 @@ class Bench:
             At the first batch in which something is wrong.
         """
         total = sum(request.calls for request in requests)
-        chosen = np.ones(total, dtype=bool)
-        if verify is not None and verify < total:
-            chosen[:] = False
-            chosen[self.random.choice(total, size=verify, replace=False)] = True
+        chosen = self._chosen(total, verify)
         intervals: list[Interval] = []
         most = max(request.sets.stop for request in requests)
         done = 0
@@ -128,6 +138,18 @@ class Bench:
             intervals += self._batch(candidate, batch, most, chosen[done : done + calls])
             done += calls
         return intervals
+
+    def _chosen(self, total: int, verify: int | None) -> npt.NDArray[np.bool_]:
+        """Return for each of the next ``total`` calls whether it is verified."""
+        if verify is None:
+            return np.ones(total, dtype=bool)
+        chosen = np.zeros(total, dtype=bool)
+        first = self.tally.calls
+        normal = np.array([self.inputs.distribution(first + index) == NORMAL for index in range(total)])
+        for those, wanted in ((normal, verify), (~normal, math.ceil(verify / 3))):
+            places = np.flatnonzero(those)
+            chosen[self.random.permutation(places)[:wanted]] = True
+        return chosen
 
     def _batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split ``requests`` so that inputs and outputs of a batch fit into a bounded buffer."""
@@ -204,7 +226,9 @@ class Bench:
                 request.sets, remaining, partial(self.arena.sample, index), request.early
             )
         finally:
-            self.tally.call_ns += time.perf_counter_ns() - start
+            elapsed = time.perf_counter_ns() - start
+            self.tally.call_ns += elapsed
+            self.tally.longest_ns = max(self.tally.longest_ns, elapsed)
 
     def _remaining(self, candidate: Candidate) -> float:
         """Return the seconds that are left for the calls of this workload."""
@@ -238,23 +262,59 @@ class Bench:
         chosen: npt.NDArray[np.bool_],
         first: int,
     ) -> None:
-        which = np.flatnonzero(chosen)
-        if len(which) == 0:
-            return
+        which: list[int] = []
         expected: list[list[torch.Tensor]] = []
-        for index in which:
-            outputs, elapsed = self.reference({**drawn[index], **self.inputs.scalars}, self.output_shapes)
+        for index in np.flatnonzero(chosen).tolist():
+            content = {**drawn[index], **self.inputs.scalars}
+            try:
+                outputs, elapsed = self.reference(content, self.output_shapes)
+            except DataError:
+                if self.inputs.distribution(first + index) == NORMAL:
+                    raise
+                continue  # what the reference refuses, nobody has to compute
+            which.append(index)
             expected.append(outputs)
             self.tally.reference_ns.append(elapsed)
-        numbers = [first + int(index) for index in which]
+        if not which:
+            return
+        numbers = [first + index for index in which]
         rows = taken if len(which) == len(taken) else taken[which]
-        result = Comparison.nothing()
-        for position, (name, got) in enumerate(tensors_of(rows, self.arena.plan.outputs).items()):
-            result = result.merge(compare(name, got, [row[position] for row in expected], self.rule, numbers))
+        tensors = tensors_of(rows, self.arena.plan.outputs)
+        kinds = [self.inputs.distribution(number) for number in numbers]
+        self._verify_normal(
+            [position for position, kind in enumerate(kinds) if kind == NORMAL], tensors, expected, numbers
+        )
+        for position, kind in enumerate(kinds):
+            if kind != NORMAL:
+                content = {**drawn[which[position]], **self.inputs.scalars}
+                exact = Exact(self.reference, content, self.output_shapes)
+                got = {name: tensor[position : position + 1] for name, tensor in tensors.items()}
+                self.tally.others.add(kind, got, expected[position], self.rule, numbers[position], exact)
         self.tally.verified_calls += len(which)
-        self.tally.comparison = self.tally.comparison.merge(result)
-        if result.mismatch is not None:
+        if self.tally.comparison.mismatch is not None:
             raise WrongOutput(self.tally.comparison)
+
+    def _verify_normal(
+        self,
+        positions: list[int],
+        tensors: dict[str, torch.Tensor],
+        expected: list[list[torch.Tensor]],
+        numbers: list[int],
+    ) -> None:
+        if not positions:
+            return
+        calls = [numbers[position] for position in positions]
+        all_of_them = len(positions) == len(numbers)
+        for output, (name, tensor) in enumerate(tensors.items()):
+            got = tensor if all_of_them else tensor[positions]
+            right = [expected[position][output] for position in positions]
+            found = compare(name, got, right, self.rule, calls)
+            self.tally.comparison = self.tally.comparison.merge(found)
+        if self.samples is not None:
+            for position in positions:
+                self.samples.offer(
+                    numbers[position], [tensor[position] for tensor in tensors.values()], expected[position]
+                )
 
 
 def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 NARROW = frozenset({torch.float16, torch.bfloat16, torch.float32})
 
-_LEAVING = frozenset({torch.Tensor.numpy, torch.Tensor.__array__})
+_LEAVING: tuple[Any, ...] = (torch.Tensor.numpy, torch.Tensor.__array__)
 _CASTS = frozenset({torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16})
 
 
