@@ -232,7 +232,8 @@ def test_the_example_solutions_pass(
     )
     result.assert_outcomes(passed=3, deselected=15)
     measurements = json.loads((pytester.path / "report.json").read_text())["measurements"]
-    assert [found["remarks"] for found in measurements] == [[], [], []]
+    # What is remarked on the clock depends on the machine; nothing is to be said about how they are called.
+    assert not [text for found in measurements for text in found["remarks"] if "style" in text]
 
 
 def test_the_failure_text_of_the_docs_has_every_part_of_a_real_one() -> None:

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -54,7 +54,7 @@ class _Server:
                 elif not self._answer():
                     for pid in self.pid_of.values():
                         _kill(pid)
-                    kill_orphans()
+                    kill_strays(())
                     return
 
     def _answer(self) -> bool:
@@ -91,8 +91,7 @@ class _Server:
         os.close(pidfd)
         pid = self.pid_of.pop(pidfd)
         _, status = os.waitpid(pid, 0)
-        if not self.pid_of:
-            kill_orphans()
+        kill_strays(self.pid_of.values())
         with suppress(WireError):
             send(self.sock, Message(Kind.EXITED, a=pid, b=status))
 
@@ -166,16 +165,21 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def kill_orphans() -> None:
-    """Kill and reap every descendant: orphans are re-parented to this process, so a few rounds find them all."""
+def kill_strays(living: Collection[int]) -> None:
+    """Kill and reap every child that is not in ``living``, with all its descendants.
+
+    Orphans are re-parented to this process, so what a dead candidate left behind is a child that nobody knows.
+    """
     while True:
-        for pid in _descendants(os.getpid()):
+        strays = [pid for pid in _children(os.getpid()) if pid not in living]
+        if not strays:
+            return
+        for pid in (*strays, *(below for stray in strays for below in _descendants(stray))):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+        for pid in strays:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def _descendants(root: int) -> list[int]:
