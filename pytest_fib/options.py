@@ -130,6 +130,11 @@ SWITCHES = (
         "",
         "judge known attacks and honest kernels first, and go on only if all come out right (default: off)",
     ),
+    Option(
+        "strict",
+        "",
+        "remarks on numerics, other input distributions and unpublished shapes are failures (default: off)",
+    ),
     Option("synthesize_missing", "", "make structured stand-ins for missing blobs (default: off)"),
 )
 

@@ -167,6 +167,7 @@ class FibSession:
             sampling=sampling,
             session_dir=self.session_dir,
             synthesize_missing=settings.synthesize_missing,
+            strict=settings.strict,
             require_sandbox=settings.require_sandbox,
         )
 

@@ -54,6 +54,7 @@ class Settings:
     require_device: bool = False
     require_sandbox: bool = False
     selftest: bool = False
+    strict: bool = False
     synthesize_missing: bool = False
     repeated: tuple[str, ...] = ()
 

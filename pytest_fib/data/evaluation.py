@@ -93,6 +93,7 @@ class Evaluation:
     max_absolute_error: float | None = None
     max_relative_error: float | None = None
     matched_ratio: float | None = None
+    error_ratio: float | None = None  # error as a multiple of the reference's own, against float64
     timing: Timing | None = None
     verified_calls: int = 0
     calls: int = 0

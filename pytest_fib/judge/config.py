@@ -59,6 +59,7 @@ class JudgeConfig:
     cache_dir: Path | None = None  # None: $XDG_CACHE_HOME/pytest-fib
     session_dir: Path | None = None  # shared by the xdist workers of one run
     synthesize_missing: bool = False
+    strict: bool = False  # remarks on numerics, other distributions and unpublished shapes become failures
     sandbox_without: frozenset[str] = frozenset()  # layers that candidates do not get
     require_sandbox: bool = False  # a layer that is missing ends the run instead of being reported
     workers: int = 1  # judges of this run that share the machine

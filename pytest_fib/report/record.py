@@ -50,6 +50,7 @@ class Measurement(TypedDict):
     inputs: str
     seed: int | None
     wall_seconds: float | None
+    error_ratio: float | None
     floor_ms: float | None
     sol_fraction: float | None
     remarks: list[str]
@@ -292,6 +293,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         inputs="predictable" if evaluation.predictable_inputs else "secret",
         seed=evaluation.seed,
         wall_seconds=_finite(evaluation.wall_seconds),
+        error_ratio=None if evaluation.error_ratio is None else _finite(evaluation.error_ratio),
         floor_ms=None if timing is None else timing.floor_ms,
         sol_fraction=None
         if timing is None or timing.floor_ms is None
