@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.text import escape
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.data.workload import Workload, WorkloadTolerance
-from pytest_fib.errors import NotJudgeable
+from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.judge.arena import JudgeArena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
@@ -31,9 +32,12 @@ from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.floor import floor_ns
 from pytest_fib.judge.handover import NOOP_SOURCE, Handover
+from pytest_fib.judge.neighbours import described, neighbours
+from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.orders import noop_order, order_for
 from pytest_fib.judge.rules import rule_for
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
+from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
 from pytest_fib.judge.trials import Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
@@ -55,6 +59,7 @@ class _Notes:
     output: str = ""
     build_seconds: float = 0.0
     remarks: list[str] = field(default_factory=list)
+    error_ratio: float | None = None
     unsettled: int = 0  # trials whose latencies still changed after a second warm-up
 
     def remark(self, text: str) -> None:
@@ -88,7 +93,11 @@ class Examination:
         start = time.perf_counter()
         timing: Timing | None = None
         failure: CandidateError | None = None
-        inputs = self._plan_inputs()
+        inputs = self._plan_inputs(self._workload, vary=True)
+        if inputs.synthesized:
+            self._notes.remark(
+                f"synthesized inputs: {', '.join(escape(name, 40) for name in inputs.synthesized)}"
+            )
         reference = self._session.reference(self._definition)
         del reference  # compiled before anything is built: a broken definition is not the solution's failure
         try:
@@ -100,45 +109,97 @@ class Examination:
             failure = error
         return self._evaluation(failure, timing, time.perf_counter() - start)
 
-    def _plan_inputs(self) -> InputPlan:
-        inputs = plan_inputs(
+    def _plan_inputs(self, workload: Workload, vary: bool) -> InputPlan:
+        return plan_inputs(
             self._definition,
-            self._workload,
+            workload,
             traceset_root=self._root,
             secret=self._config.secret,
             synthesize_missing=self._config.synthesize_missing,
             pool=self._session.pool,
+            vary=vary,
         )
-        if inputs.synthesized:
-            self._notes.remark(
-                f"synthesized inputs: {', '.join(escape(name, 40) for name in inputs.synthesized)}"
-            )
-        return inputs
 
     def _judge(self, inputs: InputPlan) -> Timing | None:
-        arena = JudgeArena(self._arena_plan(inputs), self._random("arena"))
+        timing: Timing | None = None
+        shapes = self._output_shapes(self._workload)
+        arena = JudgeArena(self._arena_plan(inputs, shapes), self._random("arena"))
         try:
             with self._home() as keeper:
-                bench = self._bench(inputs, arena)
+                bench = self._bench(inputs, arena, shapes)
                 if self._config.sampling.timing:
-                    return self._timed_trials(bench, keeper)
-                with self._session.lock.working(), self._candidate(keeper, arena, 0) as candidate:
-                    bench.run(candidate, [Request()] * max(1, self._config.sampling.trials))
-                return None
+                    timing = self._timed_trials(bench, keeper)
+                else:
+                    with self._session.lock.working(), self._candidate(keeper, arena, 0) as candidate:
+                        bench.run(candidate, [Request()] * self._untimed_calls(inputs))
+                self._look_closer(bench, keeper)
+            return timing
         finally:
             arena.close()
+
+    def _untimed_calls(self, inputs: InputPlan) -> int:
+        """Return how many calls decide where nothing is timed: as many as trials, and some with other inputs."""
+        trials = max(1, self._config.sampling.trials)
+        return trials + math.ceil((trials + 4) / 3) if inputs.varied else trials
+
+    def _look_closer(self, bench: Bench, keeper: Keeper) -> None:
+        """Remark on what the official rule lets pass; raise CandidateError for it where the run is strict."""
+        scrutiny = Scrutiny.strict() if self._config.strict else Scrutiny()
+        with self._session.lock.working():
+            self._notes.error_ratio = scrutiny.error_ratio(bench)
+            near = self._nearby_bench(scrutiny) if scrutiny.affords_shapes(self._tally) else None
+            found = [
+                wrong_elsewhere(self._tally.others),
+                imprecise(self._notes.error_ratio),
+                "" if near is None else self._wrong_nearby(*near, keeper),
+            ]
+        found = [text for text in found if text]
+        for text in found:
+            self._notes.remark(text)
+        if found and self._config.strict:
+            raise CandidateError("\n".join(["strict:", *found]), EvaluationStatus.INCORRECT_NUMERICAL)
+
+    def _nearby_bench(self, scrutiny: Scrutiny) -> tuple[str, Bench] | None:
+        """Return what is different and the bench of a shape beside the workload's, if one is valid and small."""
+        for near in neighbours(self._definition, self._workload, self._random("shape")):
+            try:
+                inputs = self._plan_inputs(near, vary=False)
+                shapes = self._output_shapes(near)
+                if not scrutiny.affords_bytes(inputs.nbytes):
+                    return None
+                reference = self._session.reference(self._definition)
+                reference({**inputs.draw(0), **inputs.scalars}, shapes)  # does it know this shape?
+            except (DataError, NotJudgeable):
+                continue
+            arena = JudgeArena(self._arena_plan(inputs, shapes, sets=1), self._random("nearby arena"))
+            bench = self._bench(inputs, arena, shapes)
+            apart = replace(bench, tally=Tally(), samples=None, cores=None, scratch={})
+            return described(near, self._workload), apart
+        return None
+
+    def _wrong_nearby(self, difference: str, bench: Bench, keeper: Keeper) -> str:
+        """Return what is wrong with the solution there, judged in a fresh candidate."""
+        printed = self._notes.output
+        try:
+            with self._candidate(keeper, bench.arena, -1) as candidate:
+                bench.run(candidate, [Request()] * NEARBY_CALLS)
+        except CandidateError as error:
+            return unpublished(difference, _status(error).value, error)
+        finally:
+            bench.arena.close()
+            self._notes.output = printed
+        return ""
 
     def _home(self) -> AbstractContextManager[Keeper]:
         if self._config.isolation == "solution":
             return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir))
         return self._session.home(self._loaded, artifact_dir=self._artifact_dir)
 
-    def _arena_plan(self, inputs: InputPlan) -> Plan:
+    def _arena_plan(
+        self, inputs: InputPlan, shapes: dict[str, tuple[int, ...]], sets: int = MAX_CALLS_PER_REQUEST
+    ) -> Plan:
         tensors = {name: (layout.shape, dtype_name(layout.dtype)) for name, layout in inputs.tensors.items()}
-        outputs = {
-            name: (shape, self._definition.outputs[name].dtype)
-            for name, shape in self._output_shapes().items()
-        }
+        outputs = {name: (shape, self._definition.outputs[name].dtype) for name, shape in shapes.items()}
         one = Region.plan(tensors, 1), Region.plan(outputs, 1)
         per_set = one[0].stride + one[1].stride
         limit = self._config.limits.input_bytes
@@ -147,7 +208,7 @@ class Examination:
                 f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
                 f"{limit / 1e9:.1f} GB: judge it on a larger machine"
             )
-        sets = max(1, min(MAX_CALLS_PER_REQUEST, _ARENA_BYTES // per_set))
+        sets = max(1, min(sets, _ARENA_BYTES // per_set))
         return Plan(
             inputs=Region.plan(tensors, sets),
             outputs=Region.plan(outputs, sets),
@@ -160,11 +221,11 @@ class Examination:
     def _mentions_triton(self) -> bool:
         return any("triton" in source.content for source in self._loaded.solution.sources)
 
-    def _output_shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes = self._definition.output_shapes(self._workload.axes)
+    def _output_shapes(self, workload: Workload) -> dict[str, tuple[int, ...]]:
+        shapes = self._definition.output_shapes(workload.axes)
         return {name: shape or () for name, shape in shapes.items()}
 
-    def _bench(self, inputs: InputPlan, arena: JudgeArena) -> Bench:
+    def _bench(self, inputs: InputPlan, arena: JudgeArena, shapes: dict[str, tuple[int, ...]]) -> Bench:
         return Bench(
             arena=arena,
             inputs=inputs,
@@ -172,11 +233,12 @@ class Examination:
             rule=rule_for(
                 self._definition.op_type, _tolerance_of(self._workload.tolerance), self._config.tolerance
             ),
-            output_shapes=self._output_shapes(),
+            output_shapes=shapes,
             timeout_s=self._config.limits.timeout_s,
             cores=self._session.cores if self._config.sampling.timing else None,
             random=self._random("verify"),
             tally=self._tally,
+            samples=Samples(self._random("samples")),
         )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
@@ -242,7 +304,8 @@ class Examination:
     def _schedule(self, probes: list[Interval], handover: Handover, bench: Bench) -> Schedule:
         call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - handover.ordinary)
         reference_ns = statistics.median(self._tally.reference_ns)
-        return plan_schedule(self._config.sampling, call_ns, reference_ns, bench.arena.plan.inputs.sets)
+        sets = bench.arena.plan.inputs.sets
+        return plan_schedule(self._config.sampling, call_ns, reference_ns, sets, bench.inputs.varied)
 
     @staticmethod
     def _requests(schedule: Schedule, bench: Bench) -> list[Request]:
@@ -333,6 +396,7 @@ class Examination:
             max_absolute_error=comparison.max_absolute_error if compared else None,
             max_relative_error=comparison.max_relative_error if compared else None,
             matched_ratio=comparison.matched_ratio if compared else None,
+            error_ratio=notes.error_ratio,
             timing=timing,
             verified_calls=tally.verified_calls,
             calls=tally.calls,

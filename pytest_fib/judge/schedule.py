@@ -24,7 +24,8 @@ class Schedule:
 
     At secret places among the iterations are ``early`` further requests, whose "go" comes before the wake, and
     ``single`` ones of one call.
-    ``verified`` is how many calls of one trial are compared with the reference; None for all.
+    ``verified`` is how many calls of one trial, of those with normal inputs, are compared with the reference; None
+    for all.
     """
 
     calls_per_request: int
@@ -35,7 +36,9 @@ class Schedule:
     verified: int | None
 
 
-def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets: int) -> Schedule:
+def plan_schedule(
+    sampling: Sampling, call_ns: float, reference_ns: float, sets: int, varied: bool = False
+) -> Schedule:
     """Decide the calls of each trial.
 
     Parameters
@@ -46,6 +49,8 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
         What one call and one run of the reference cost, in nanoseconds.
     sets
         How many buffer sets there are, that is, the most calls of one request.
+    varied
+        Whether some calls have other inputs than normal ones; they do not count among the twenty.
     """
     per_request = 1
     if call_ns < _SHORT_NS:
@@ -53,6 +58,8 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
         # Powers of two: few different numbers of calls need few measurements of the hand-over.
         per_request = _power_of_two_within(min(sets, MAX_CALLS_PER_REQUEST), wanted)
     floor = math.ceil(MIN_VERIFIED / sampling.trials)
+    # Of any run of calls at most every fourth and one more has other inputs.
+    least = math.ceil((4 * floor + 4) / 3) if varied else floor
     iterations, warmups = sampling.iterations, sampling.warmup_runs
     if sampling.budget_s is not None:
         if per_request > 1:
@@ -60,10 +67,10 @@ def plan_schedule(sampling: Sampling, call_ns: float, reference_ns: float, sets:
             iterations = min(iterations, max(_MIN_REQUESTS, math.ceil(iterations / per_request)))
             warmups = math.ceil(warmups / per_request)
         affordable = int(sampling.budget_s * 1e9 / (max(call_ns, 1.0) * per_request * sampling.trials))
-        iterations = max(math.ceil(floor / per_request), min(iterations, affordable * 3 // 4))
+        iterations = max(math.ceil(least / per_request), min(iterations, affordable * 3 // 4))
         warmups = max(1, min(warmups, affordable // 4)) if warmups else 0
     # Twenty verified calls are what makes a number believable, whatever was asked for.
-    iterations = max(iterations, math.ceil(floor / per_request), 1)
+    iterations = max(iterations, math.ceil(least / per_request), 1)
     budget = _VERIFY_BUDGET_S if sampling.budget_s is None else sampling.budget_s
     verifiable = int(budget * 1e9 / (max(reference_ns, 1.0) * sampling.trials))
     witnesses = max(math.ceil(iterations * _WITNESS_SHARE), math.ceil(MIN_WITNESSES / sampling.trials))

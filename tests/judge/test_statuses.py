@@ -213,7 +213,7 @@ def test_correctness_only_makes_no_timing(cache_dir: Path) -> None:
         evaluation = session.evaluate(SCALE_ADD, workload(), solution(), None)
     assert evaluation.status is Status.PASSED
     assert evaluation.timing is None
-    assert evaluation.verified_calls == CORRECTNESS.trials
+    assert evaluation.verified_calls == evaluation.calls >= CORRECTNESS.trials
 
 
 def test_one_candidate_per_solution_keeps_its_processes(cache_dir: Path) -> None:
