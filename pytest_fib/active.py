@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,22 @@ def activate(config: pytest.Config) -> None:
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
     config.add_cleanup(fib.close)
+    _end_like_an_interrupt(config)
     config.pluginmanager.register(ActiveHooks(fib), PLUGIN_NAME)
     config.pluginmanager.register(ReportPlugin(fib.settings), "fib_report")
     collection.set_arguments(fib)
+
+
+def _end_like_an_interrupt(config: pytest.Config) -> None:
+    """Let SIGTERM, with which CI systems cancel, end the run as Ctrl-C does: report written, nothing left running."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, before)
+
+    config.add_cleanup(restore)
 
 
 class ActiveHooks:

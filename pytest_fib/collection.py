@@ -188,7 +188,12 @@ class WorkloadItem(pytest.Function):
         from pytest_fib.report.failure import failure_text, first_time
         from pytest_fib.report.record import record_evaluation
 
-        judged = self._judged()
+        try:
+            judged = self._judged()
+        except BaseException:
+            # A skip or an interrupt: pytest-benchmark would warn of a fixture that was not used.
+            leave_out(benchmark)
+            raise
         if isinstance(judged, str):
             leave_out(benchmark)
             pytest.fail(judged, pytrace=False)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _ARENA_BYTES = 64 << 20
 _NEAR_FLOOR = 1.3
+_LONG_WAIT_S = 5.0
 _PLACES = 4  # buffers that a call may find its inputs in
 _ELSEWHERE = 0.25  # share of the requests that do not use the usual ones
 
@@ -91,6 +92,7 @@ class Examination:
     def evaluate(self) -> Evaluation:
         """Return the finding; whatever the candidate does becomes a status here and nowhere else."""
         start = time.perf_counter()
+        waited = self._session.lock.waited_s
         timing: Timing | None = None
         failure: CandidateError | None = None
         inputs = self._plan_inputs(self._workload, vary=True)
@@ -107,6 +109,9 @@ class Examination:
             timing = self._judge(inputs)
         except CandidateError as error:
             failure = error
+        waited = self._session.lock.waited_s - waited
+        if waited > _LONG_WAIT_S:
+            self._notes.remark(f"waited {waited:.0f} s for other runs on this machine to measure")
         return self._evaluation(failure, timing, time.perf_counter() - start)
 
     def _plan_inputs(self, workload: Workload, vary: bool) -> InputPlan:
@@ -173,7 +178,8 @@ class Examination:
                 continue
             arena = JudgeArena(self._arena_plan(inputs, shapes, sets=1), self._random("nearby arena"))
             bench = self._bench(inputs, arena, shapes)
-            apart = replace(bench, tally=Tally(), samples=None, cores=None, scratch={})
+            timeout = min(self._config.limits.timeout_s, scrutiny.nearby_timeout_s)
+            apart = replace(bench, tally=Tally(), samples=None, cores=None, scratch={}, timeout_s=timeout)
             return described(near, self._workload), apart
         return None
 

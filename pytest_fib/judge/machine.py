@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ class MachineLock:
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or Path(tempfile.gettempdir())
+        self.waited_s = 0.0  # for others, since this lock was made
         self._door = _open(folder / "pytest-fib.door.lock")
         self._room = _open(folder / "pytest-fib.room.lock")
 
@@ -80,11 +82,13 @@ class MachineLock:
 
     @contextlib.contextmanager
     def _held(self, how: int) -> Iterator[None]:
+        start = time.monotonic()
         fcntl.flock(self._door, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._room, how)
         finally:
             fcntl.flock(self._door, fcntl.LOCK_UN)
+        self.waited_s += time.monotonic() - start
         try:
             yield
         finally:
