@@ -27,8 +27,8 @@ class Scrutiny:
         Slower references are not computed in float64 at all.
     call_s, longest_s
         Mean and longest call with which unpublished shapes are tried.
-    nearby_bytes
-        Inputs of one such call.
+    nearby_bytes, nearby_timeout_s
+        Inputs of one such call, and the limit of all.
     """
 
     float64_s: float = 0.03
@@ -36,11 +36,19 @@ class Scrutiny:
     call_s: float = 0.05
     longest_s: float = 0.25
     nearby_bytes: int = 64 << 20
+    nearby_timeout_s: float = 5.0
 
     @classmethod
     def strict(cls) -> Scrutiny:
         """Return the limits where findings are failures: nothing is too dear that can be had in some seconds."""
-        return cls(float64_s=1.0, reference_s=5.0, call_s=2.0, longest_s=60.0, nearby_bytes=1 << 30)
+        return cls(
+            float64_s=1.0,
+            reference_s=5.0,
+            call_s=2.0,
+            longest_s=60.0,
+            nearby_bytes=1 << 30,
+            nearby_timeout_s=60.0,
+        )
 
     def error_ratio(self, bench: Bench) -> float | None:
         """Return the error ratio of the calls that ``bench`` kept, or None where it cannot be had."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 from typing import Literal
 
-Layer = Literal["", "sandbox", "freeze", "mixed-requests", "numerics"]
+Layer = Literal["", "sandbox", "freeze", "mixed-requests"]
 ProblemName = Literal["scale_add", "tiny", "project", "routed"]
 
 
@@ -70,6 +70,8 @@ class Attack(Case):
         What its honest path costs, as a multiple of the plain honest kernel; only a value below 1 excuses speed.
     needs
         The layer of defence without which the attack is not run: a report that names the layer as active runs it.
+    strict
+        Whether only a strict run is to fail it: the official rule says nothing against it.
     patience
         ``short`` for attacks that wait for a time limit, ``alone`` for those that have to be the first of a session.
     wall_s
@@ -80,5 +82,6 @@ class Attack(Case):
     honest_path: bool = False
     honest_cost_factor: float = 1.0
     needs: Layer = ""
+    strict: bool = False
     patience: Literal["normal", "short", "alone"] = "normal"
     wall_s: float = 30.0

@@ -120,32 +120,36 @@ class Lab:
 
     def __init__(self, folder: Path, canaries: Canaries) -> None:
         self._folder = folder
-        self._sessions: dict[str, JudgeSession] = {}
+        self._sessions: dict[tuple[str, bool], JudgeSession] = {}
         self._costs: dict[tuple[ProblemName, bool], float] = {}
         self._layers: frozenset[str] | None = None
         self.canaries = canaries
         self.marker = f"rt{secrets.token_hex(6)}"  # a command name holds 15 characters
 
-    def session(self, patience: str = "normal") -> JudgeSession:
+    def session(self, patience: str = "normal", strict: bool = False) -> JudgeSession:
         """Return the session with the given patience."""
-        if patience not in self._sessions:
+        key = (patience, strict)
+        if key not in self._sessions:
             calls_s, build_s = _PATIENCE[patience]
-            self._sessions[patience] = JudgeSession(
+            self._sessions[key] = JudgeSession(
                 JudgeConfig(
                     secret=secrets.token_bytes(32),
                     limits=Limits(timeout_s=calls_s, build_timeout_s=build_s, memory_bytes=4 << 30),
                     sampling=SAMPLING,
                     cache_dir=self._folder / "cache",
+                    strict=strict,
                 )
             )
-        return self._sessions[patience]
+        return self._sessions[key]
 
-    def judge(self, case: Case) -> Outcome:
+    def judge(self, case: Case, strict: bool = False) -> Outcome:
         """Judge ``case``; what it prints and where it reaches is in the outcome and the canaries."""
-        patience = case.patience if isinstance(case, Attack) else "normal"
-        if patience == "alone" and patience in self._sessions:
-            self._sessions.pop(patience).close()
-        session = self.session(patience)
+        patience = "normal"
+        if isinstance(case, Attack):
+            patience, strict = case.patience, case.strict
+        if patience == "alone" and (patience, strict) in self._sessions:
+            self._sessions.pop((patience, strict)).close()
+        session = self.session(patience, strict)
         start = time.monotonic()
         evaluation = session.evaluate(
             problems.definition(case.problem),

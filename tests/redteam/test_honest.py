@@ -8,7 +8,7 @@ from redteam.runner import Lab
 
 @pytest.mark.parametrize("kernel", HONEST, ids=lambda kernel: kernel.name)
 def test_honest_but_unusual_kernels_pass(lab: Lab, kernel: Honest) -> None:
-    outcome = lab.judge(kernel)
+    outcome = lab.judge(kernel, strict=True)  # where every remark on numerics is a failure
     assert outcome.passed, outcome.explain()
     assert outcome.evaluation.verified_calls >= 20
     assert not outcome.evaluation.integrity_detail

@@ -135,7 +135,7 @@ ATTACKS = (
     Attack(
         family=23,
         name="leaves_four_rows_in_a_hundred",
-        needs="numerics",
+        strict=True,
         problem="routed",
         source="""
             import torch
@@ -147,11 +147,36 @@ ATTACKS = (
     Attack(
         family=24,
         name="right_for_the_standard_normal_only",
-        needs="numerics",
+        strict=True,
         source="""
             import torch
             def run(x, w, b, y):
                 torch.addcmul(b, x.clamp(-6.5, 6.5), w, out=y)
+            """,
+    ),
+    Attack(
+        family=24,
+        name="right_for_the_published_rows_only",
+        strict=True,
+        source="""
+            import torch
+            def run(x, w, b, y):
+                if len(x) == 16:
+                    @HONEST@
+                else:
+                    y.copy_(b.expand_as(y))
+            """,
+    ),
+    Attack(
+        family=24,
+        name="sixteen_bits_within_six_deviations",
+        strict=True,
+        problem="project",
+        source="""
+            import torch
+            def run(x, w, b, y):
+                codes = ((x + 6.0) * (65535 / 12.0)).round_().clamp_(0, 65535)
+                torch.mm(codes * (12.0 / 65535) - 6.0, w, out=y).mul_(0.0625).tanh_().mul_(8.0).add_(b)
             """,
     ),
     Attack(
@@ -186,6 +211,18 @@ ATTACKS = (
             import torch
             def run(x, w, b, y):
                 y.copy_(torch.tanh((x.half() @ w.half()).float() * 0.0625) * 8.0 + b)
+            """,
+    ),
+    Attack(
+        family=25,
+        name="ten_bits_of_mantissa",
+        strict=True,
+        problem="project",
+        source="""
+            import torch
+            def run(x, w, b, y):
+                ten = lambda t: (t.view(torch.int32) & -8192).view(torch.float32)
+                torch.mm(ten(x), ten(w), out=y).mul_(0.0625).tanh_().mul_(8.0).add_(b)
             """,
     ),
     Attack(

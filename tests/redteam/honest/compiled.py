@@ -85,8 +85,8 @@ HONEST = (
               float *Y = (float *)y.data_ptr();
               std::vector<std::thread> threads;
               for (int t = 0; t < 4; ++t)
-                threads.emplace_back([=] {
-                  for (int i = t * 4; i < t * 4 + 4; ++i)
+                threads.emplace_back([=, rows = x.size(0)] {
+                  for (int i = t; i < rows; i += 4)
                     for (int j = 0; j < 256; ++j) Y[i * 256 + j] = X[i * 256 + j] * W[j] + B[j];
                 });
               for (auto &thread : threads) thread.join();
@@ -105,7 +105,7 @@ HONEST = (
               float *X = (float *)x.data_ptr(), *W = (float *)w.data_ptr(), *B = (float *)b.data_ptr();
               float *Y = (float *)y.data_ptr();
               #pragma omp parallel for
-              for (int i = 0; i < 16 * 256; ++i) Y[i] = X[i] * W[i % 256] + B[i % 256];
+              for (int i = 0; i < x.numel(); ++i) Y[i] = X[i] * W[i % 256] + B[i % 256];
             }
             TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, Run);
             """,
@@ -124,7 +124,7 @@ HONEST = (
             void Run(TensorView x, TensorView w, TensorView b, TensorView y) {
               float *X = (float *)x.data_ptr(), *W = (float *)w.data_ptr(), *B = (float *)b.data_ptr();
               workspace.resize(x.numel());
-              for (int i = 0; i < 16 * 256; ++i) workspace[i] = X[i] * W[i % 256] + B[i % 256];
+              for (int i = 0; i < x.numel(); ++i) workspace[i] = X[i] * W[i % 256] + B[i % 256];
               std::copy(workspace.begin(), workspace.end(), (float *)y.data_ptr());
               std::printf("done with %zu values\\n", workspace.size());
               std::cerr << "{\\"verdict\\": \\"FAILED\\"}" << std::endl;
