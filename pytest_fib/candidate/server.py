@@ -171,15 +171,49 @@ def kill_strays(living: Collection[int]) -> None:
     Orphans are re-parented to this process, so what a dead candidate left behind is a child that nobody knows.
     """
     while True:
-        strays = [pid for pid in _children(os.getpid()) if pid not in living]
+        strays = {pid: shown for pid, shown in _own_children() if pid not in living}
         if not strays:
             return
-        for pid in (*strays, *(below for stray in strays for below in _descendants(stray))):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        below = (_number_here(shown) for stray in strays.values() for shown in _descendants(stray))
+        for pid in (*strays, *below):
+            if pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         for pid in strays:
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def _own_children() -> list[tuple[int, int]]:
+    """Return the ids of this process's children, each with the number that ``/proc`` shows it under."""
+    numbers = ((_number_here(shown), shown) for shown in _children(_shown_as()))
+    return [(pid, shown) for pid, shown in numbers if pid]
+
+
+def _shown_as() -> int:
+    """The number of this process in ``/proc``; its id, unless ``/proc`` is that of a namespace further out."""
+    with suppress(OSError):
+        return int(os.readlink("/proc/self"))
+    return os.getpid()
+
+
+def _number_here(shown: int) -> int:
+    """Return the id in this namespace of what ``/proc`` shows as ``shown``, or 0."""
+    me = _shown_as()
+    if me == os.getpid():
+        return shown
+    level = len(_numbers(me)) - 1
+    numbers = _numbers(shown)
+    return numbers[level] if 0 <= level < len(numbers) else 0
+
+
+def _numbers(shown: int) -> list[int]:
+    """The ids of a process in every namespace from that of ``/proc`` inwards."""
+    with suppress(OSError), open(f"/proc/{shown}/status") as file:
+        for line in file:
+            if line.startswith("NSpid:"):
+                return [int(word) for word in line.split()[1:]]
+    return []
 
 
 def _descendants(root: int) -> list[int]:
