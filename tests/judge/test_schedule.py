@@ -29,6 +29,19 @@ def test_at_least_twenty_calls_are_verified_whatever_the_budget(
     assert verified * sampling.trials >= MIN_VERIFIED
 
 
+@given(samplings, costs, costs, st.integers(1, 64))
+def test_twenty_of_them_have_normal_inputs(
+    sampling: Sampling, call_ns: float, reference_ns: float, sets: int
+) -> None:
+    schedule = plan_schedule(sampling, call_ns, reference_ns, sets, varied=True)
+    requests = schedule.warmups + schedule.iterations + schedule.early
+    timed = requests * schedule.calls_per_request + schedule.single
+    others = (timed + 2) // 4 + 1  # at most: the last of a block of four, one of each whole block, a first
+    normal = timed - others
+    verified = normal if schedule.verified is None else min(normal, schedule.verified)
+    assert verified * sampling.trials >= MIN_VERIFIED
+
+
 def test_counts_without_a_budget_are_exact() -> None:
     schedule = plan_schedule(Sampling(10, 50, 3, budget_s=None), 5e9, 1e3, 8)
     assert (schedule.warmups, schedule.iterations, schedule.calls_per_request) == (10, 50, 1)
