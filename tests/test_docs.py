@@ -273,6 +273,7 @@ def test_the_failure_text_of_the_docs_has_every_part_of_a_real_one() -> None:
         mismatch=mismatch,
         max_absolute_error=0.21875,
         max_relative_error=0.0519,
+        verified_calls=20,
     )
     assert failure_text(evaluation, command=command) == shown.rstrip("\n")
 

@@ -34,7 +34,10 @@ def failure_text(evaluation: Evaluation, *, command: str, shown_before: bool = F
     parts = [_headline(evaluation)]
     if evaluation.mismatch is not None:
         parts.append(_mismatch_text(evaluation.mismatch, evaluation))
-    parts += [log_text(evaluation.log), f"to reproduce:\n  {escape(command, 4000)}"]
+    parts += [
+        log_text(evaluation.log),
+        f"to reproduce{_about_inputs(evaluation)}:\n  {escape(command, 4000)}",
+    ]
     return "\n".join(part for part in parts if part)
 
 
@@ -69,6 +72,13 @@ def _headline(evaluation: Evaluation) -> str:
     )
 
 
+def _about_inputs(evaluation: Evaluation) -> str:
+    """What a build says does not hang on inputs; with a seed they are the same again."""
+    if evaluation.predictable_inputs or evaluation.status.value == "COMPILE_ERROR":
+        return ""
+    return " (inputs are drawn anew; --fib-seed=N fixes them)"
+
+
 def _compile_error_in_one_line(evaluation: Evaluation) -> str:
     lines = [line.strip() for line in evaluation.log.splitlines() if line.strip()]
     telling = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no output")
@@ -89,9 +99,11 @@ def _mismatch_text(mismatch: Mismatch, evaluation: Evaluation) -> str:
         lines.append(f"  worst element: {worst}")
     absolute, relative = evaluation.max_absolute_error, evaluation.max_relative_error
     if absolute is not None and relative is not None:
+        count = evaluation.verified_calls
         lines.append(
-            f"  largest of all finite elements: absolute error {format_error(absolute)}, "
-            f"relative error {format_error(relative)} (table: worst abs/rel)"
+            f"  largest over {f'all {count} verified calls' if count > 1 else 'the verified call'}: "
+            f"absolute error {format_error(absolute)}, relative error {format_error(relative)} "
+            "(finite elements; table: worst abs/rel)"
         )
     lines.append(f"  tolerances: atol {mismatch.atol:g}, rtol {mismatch.rtol:g}")
     return "\n".join(lines)

@@ -20,6 +20,7 @@ def test_wrong_elements_in_the_promised_order(synthetic: ModuleType) -> None:
         log="Traceback:\n\tValueError: x",
         max_absolute_error=0.07,
         max_relative_error=1.5,
+        verified_calls=34,
     )
     assert failure_text(found, command=COMMAND).splitlines() == [
         "INCORRECT_NUMERICAL: triton_v1 on rmsnorm_h128, "
@@ -27,13 +28,31 @@ def test_wrong_elements_in_the_promised_order(synthetic: ModuleType) -> None:
         "output 'y', call 3: elements out of tolerance",
         "  12 of 896 elements are out: 98.66 % match, 100 % must (an element is out if abs > 0.01 and rel > 0.02)",
         "  worst element: [3, 17], expected 0.4312, got 0.5012, its absolute error 0.07, its relative error 0.1623",
-        "  largest of all finite elements: absolute error 7.0e-02, relative error 1.5e+00 (table: worst abs/rel)",
+        "  largest over all 34 verified calls: absolute error 7.0e-02, relative error 1.5e+00 "
+        "(finite elements; table: worst abs/rel)",
         "  tolerances: atol 0.01, rtol 0.02",
         "  Traceback:",
         "      ValueError: x",
-        "to reproduce:",
+        "to reproduce (inputs are drawn anew; --fib-seed=N fixes them):",
         f"  {COMMAND}",
     ]
+
+
+def test_one_verified_call_is_not_called_all_calls(synthetic: ModuleType) -> None:
+    errors = {"max_absolute_error": 0.07, "max_relative_error": 1.5, "verified_calls": 1}
+    found = synthetic.evaluation("INCORRECT_NUMERICAL", mismatch=synthetic.mismatch(), **errors)
+    assert "  largest over the verified call: absolute" in failure_text(found, command=COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("status", "changes"),
+    [("RUNTIME_ERROR", {"predictable_inputs": True, "seed": 7}), ("COMPILE_ERROR", {})],
+)
+def test_inputs_are_not_mentioned_where_they_are_the_same_again_or_do_not_matter(
+    synthetic: ModuleType, status: str, changes: dict[str, object]
+) -> None:
+    text = failure_text(synthetic.evaluation(status, **changes), command=COMMAND)
+    assert f"to reproduce:\n  {COMMAND}" in text
 
 
 def test_the_only_element_of_a_scalar_output_has_an_empty_index(synthetic: ModuleType) -> None:
