@@ -145,20 +145,21 @@ def _store_one(name: str, value: Any, output: torch.Tensor) -> None:
         value = _as_tensor(name, value, output)
     if value.shape != output.shape:
         raise OutputError(
-            "shape", f"output {name} has shape {list(value.shape)}, the definition says {list(output.shape)}"
+            "shape",
+            f"output {name!r} has shape {list(value.shape)}, the definition says {list(output.shape)}",
         )
     if value.dtype != output.dtype:
         raise OutputError(
-            "dtype", f"output {name} has dtype {value.dtype}, the definition says {output.dtype}"
+            "dtype", f"output {name!r} has dtype {value.dtype}, the definition says {output.dtype}"
         )
     output.copy_(value.detach())
 
 
 def _as_tensor(name: str, value: Any, output: torch.Tensor) -> torch.Tensor:
     if value is None:
-        raise OutputError("shape", f"output {name} is None: the entry point returned nothing for it")
+        raise OutputError("shape", f"output {name!r} is None: the entry point returned nothing for it")
     if isinstance(value, (bool, int, float)):
         return torch.tensor(value, dtype=output.dtype)
     if hasattr(value, "__dlpack__"):
         return torch.utils.dlpack.from_dlpack(value)
-    raise OutputError("shape", f"output {name} is a {type(value).__name__}, not a tensor")
+    raise OutputError("shape", f"output {name!r} is a {type(value).__name__}, not a tensor")

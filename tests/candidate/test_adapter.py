@@ -106,13 +106,13 @@ def test_a_scalar_fills_an_output_without_dimensions() -> None:
 @pytest.mark.parametrize(
     ("result", "about", "message"),
     [
-        (None, "shape", "nothing"),
+        (None, "shape", "output 'y' is None: .* nothing"),
         ((), "shape", "0 values"),
         ((Y, Y), "shape", "2 values"),
-        (Y[:2], "shape", r"\[2\]"),
+        (Y[:2], "shape", r"output 'y' has shape \[2\]"),
         (Y[None], "shape", r"\[1, 4\]"),
-        (Y.double(), "dtype", "float64"),
-        ("text", "shape", "a str"),
+        (Y.double(), "dtype", "output 'y' has dtype torch.float64"),
+        ("text", "shape", "output 'y' is a str"),
         ({}, "shape", "no output"),
     ],
 )
