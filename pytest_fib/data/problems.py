@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -31,8 +33,10 @@ _DEMANDS = {
 }
 
 
-def validated(model: type[_Model], fields: dict[str, Any]) -> _Model:
-    """Return the model made of ``fields``.
+def validated(
+    model: type[_Model], fields: dict[str, Any], renamed: Mapping[str, str] = MappingProxyType({})
+) -> _Model:
+    """Return the model made of ``fields``; ``renamed`` says what the file calls some of them.
 
     Raises
     ------
@@ -42,11 +46,11 @@ def validated(model: type[_Model], fields: dict[str, Any]) -> _Model:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise DataError(_sentence(error.errors(include_url=False)[0], fields)) from None
+        raise DataError(_sentence(error.errors(include_url=False)[0], fields, renamed)) from None
 
 
-def _sentence(error: ErrorDetails, fields: dict[str, Any]) -> str:
-    field, kind, context = _field(error, fields), error["type"], error.get("ctx", {})
+def _sentence(error: ErrorDetails, fields: dict[str, Any], renamed: Mapping[str, str]) -> str:
+    field, kind, context = _field(error, fields, renamed), error["type"], error.get("ctx", {})
     if kind == "value_error":
         return escape(f"{field and f'{field}: '}{context['error']}; correct it", 500)
     if kind == "missing":
@@ -69,7 +73,7 @@ def _demand(error: ErrorDetails, context: dict[str, Any]) -> str:
     )
 
 
-def _field(error: ErrorDetails, fields: dict[str, Any]) -> str:
+def _field(error: ErrorDetails, fields: dict[str, Any], renamed: Mapping[str, str]) -> str:
     """Name the field by its path in the file; pydantic's own path has the names of union members in it."""
     path: list[str] = []
     here: Any = fields
@@ -80,6 +84,7 @@ def _field(error: ErrorDetails, fields: dict[str, Any]) -> str:
         elif error["type"] != "missing" or part != error["loc"][-1]:
             continue
         path.append(escape(str(part), 60))
+    path[:1] = [renamed.get(part, part) for part in path[:1]]
     return f"field '{escape('.'.join(path), 160)}'" if path else ""
 
 

@@ -91,13 +91,15 @@ def read_solution(path: Path) -> LoadedSolution:
     DataError
         It cannot be read as a solution.
     """
+    renamed: dict[str, str] = {}
     if os.path.isdir(path):
         fields, notes = starterkit.read_kit(path)
+        renamed["spec"] = starterkit.SPEC_TABLE
     else:
         with naming(path):
             fields, notes = wild.solution_fields(_json(path), sibling=lambda name: _beside(path, name))
     with naming(path):
-        return LoadedSolution(validated(Solution, fields), path, tuple(notes))
+        return LoadedSolution(validated(Solution, fields, renamed), path, tuple(notes))
 
 
 class _CanonicalLine(BaseModel):

@@ -18,6 +18,9 @@ from pytest_fib.data.solution import SOURCES_LIMIT
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
+SPEC_TABLE = "build"
+"""The table of ``config.toml`` that holds what a JSON solution has in ``spec``."""
+
 SOURCE_LIMIT = 16 << 20
 """A source file that is read from a folder may have so many bytes."""
 
@@ -37,7 +40,8 @@ def read_kit(folder: Path) -> tuple[dict[str, Any], list[str]]:
     config_file = folder / "config.toml"
     if not os.path.lexists(config_file):
         raise DataError(
-            f"{files.shown(folder)}: the folder has no config.toml; name a starter-kit folder or a JSON file"
+            f"{files.shown(folder)}: the folder has no config.toml, so it is no starter kit; name each JSON file, or "
+            "the folder or a glob in the ini option fib_solutions"
         )
     with naming(config_file):
         solution, build = _tables(config_file)
@@ -47,7 +51,8 @@ def read_kit(folder: Path) -> tuple[dict[str, Any], list[str]]:
         sources = _sources(folder, language_folder, notes)
     with naming(config_file):
         spec = {"target_hardware": ["cuda"], **build}
-        fields, remarks = wild.solution_fields({**solution, "sources": sources, "spec": spec}, sibling=None)
+        value = {**solution, "sources": sources, "spec": spec}
+        fields, remarks = wild.solution_fields(value, sibling=None, spec_name=SPEC_TABLE)
     return fields, notes + remarks
 
 
@@ -83,6 +88,8 @@ def _tables(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _language_folder(kit: Path, language: Any) -> Path:
     """Find ``solution/<language>`` in a listing: a name from a file is never made into a path."""
+    if language is None:
+        raise DataError("field 'build.language' is missing; add it")
     if not isinstance(language, str):
         raise DataError(f"'language' in [build] should name a language, found {show(language)}; correct it")
     wanted = {language.lower(), wild.canonical_language(language)}

@@ -90,15 +90,18 @@ def trace_fields(value: Any) -> Fields:
     }
 
 
-def solution_fields(value: Any, sibling: Sibling) -> tuple[Fields, list[str]]:
-    """Return the fields of a Solution, and remarks on what was put right or ignored, one sentence each."""
+def solution_fields(value: Any, sibling: Sibling, spec_name: str = "spec") -> tuple[Fields, list[str]]:
+    """Return the fields of a Solution, and remarks on what was put right or ignored, one sentence each.
+
+    ``spec_name`` is what the file itself calls the part that is ``spec`` here.
+    """
     source = _object(value, "a solution")
     notes: list[str] = []
     fields = _some(source, "name", "definition") | _said(source, "description")
     fields["author"] = source.get("author") or "unknown"
-    fields["sources"] = _sources(source.get("sources"), sibling, notes)
-    spec = _object(source.get("spec"), "field 'spec'")
-    fields["spec"] = _build(spec, fields["sources"], notes)
+    fields["sources"] = _sources(_required(source, "sources"), sibling, notes)
+    spec = _object(_required(source, "spec"), f"field '{spec_name}'")
+    fields["spec"] = _build(spec, spec_name, fields["sources"], notes)
     legacy = [key for key in _LEGACY_BUILD_KEYS if source.get(key) or spec.get(key)]
     notes.extend(f"field '{key}' is not part of the schema and is ignored" for key in legacy)
     return fields, notes
@@ -120,6 +123,12 @@ def _object(value: Any, what: str) -> Fields:
 
 def _some(source: Mapping[str, Any], *keys: str) -> Fields:
     return {key: source[key] for key in keys if key in source}
+
+
+def _required(source: Mapping[str, Any], key: str, parent: str = "") -> Any:
+    if key not in source:
+        raise DataError(f"field '{parent}{key}' is missing; add it")
+    return source[key]
 
 
 def _said(source: Mapping[str, Any], *keys: str) -> Fields:
@@ -216,41 +225,46 @@ def _correctness(value: Any) -> Any:
     return fields
 
 
-def _build(spec: Mapping[str, Any], sources: list[Fields], notes: list[str]) -> Fields:
-    language = _language(spec, notes)
+def _build(spec: Mapping[str, Any], spec_name: str, sources: list[Fields], notes: list[str]) -> Fields:
+    language = _language(spec, spec_name, notes)
     hardware = spec.get("target_hardware") or ["any"]
     return {
         "language": language,
         "target_hardware": [hardware] if isinstance(hardware, str) else hardware,
-        "entry_point": _entry_point(spec.get("entry_point"), sources, notes),
+        "entry_point": _entry_point(spec, spec_name, sources, notes),
         "binding": _binding(spec.get("binding"), language, sources, notes),
         **_said(spec, "dependencies", "destination_passing_style"),
     }
 
 
-def _language(spec: Mapping[str, Any], notes: list[str]) -> str:
+def _language(spec: Mapping[str, Any], spec_name: str, notes: list[str]) -> str:
     said = spec.get("language") or spec.get("languages")
+    if said is None:
+        _required(spec, "language", f"{spec_name}.")
     listed: list[Any] = said if isinstance(said, list) else [said]
     names = [name for name in listed if isinstance(name, str) and name]
     if not names or len(names) != len(listed):
-        raise DataError(f"field 'spec.language' should name a language, found {show(said)}; correct it")
+        raise DataError(
+            f"field '{spec_name}.language' should name a language, found {show(said)}; correct it"
+        )
     language = "+".join(sorted({canonical_language(name) for name in names}))
     if said != language:
         notes.append(f"language {show(said)} is read as '{escape(language, 80)}'")
     return language
 
 
-def _entry_point(value: Any, sources: list[Fields], notes: list[str]) -> str:
+def _entry_point(spec: Mapping[str, Any], spec_name: str, sources: list[Fields], notes: list[str]) -> str:
+    value = _required(spec, "entry_point", f"{spec_name}.")
     if not isinstance(value, str):
         raise DataError(
-            f"field 'spec.entry_point' should read 'file.py::function', found {show(value)}; correct it"
+            f"field '{spec_name}.entry_point' should read 'file.py::function', found {show(value)}; correct it"
         )
     file, separator, symbol = value.strip().partition("::")
     if separator:
         return f"{_as_listed(file, sources)}::{symbol}"
     if len(sources) != 1:
         raise DataError(
-            f"field 'spec.entry_point' is {show(value)} and there are {len(sources)} sources; "
+            f"field '{spec_name}.entry_point' is {show(value)} and there are {len(sources)} sources; "
             "write 'file.py::function' to say which file is meant"
         )
     inferred = f"{sources[0]['path']}::{file}"

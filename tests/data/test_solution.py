@@ -160,11 +160,13 @@ def top(**changes: Any) -> Callable[[Json], Any]:
 
 REJECTED: dict[str, tuple[Callable[[Json], Any], str]] = {
     "a list": (lambda solution: [solution], "a solution should be one JSON object, found a list"),
-    "no spec": (top(spec=...), "field 'spec' should be a JSON object, found null"),
+    "no spec": (top(spec=...), "field 'spec' is missing; add it"),
+    "spec is null": (top(spec=None), "field 'spec' should be a JSON object, found null"),
     "no name": (top(name=...), "field 'name' is missing; add it"),
     "no definition": (top(definition=...), "field 'definition' is missing; add it"),
     "definition is null": (top(definition=None), "field 'definition' should be text, found null"),
-    "no sources": (top(sources=...), "field 'sources' should list at least one file, found null"),
+    "no sources": (top(sources=...), "field 'sources' is missing; add it"),
+    "sources are null": (top(sources=None), "field 'sources' should list at least one file, found null"),
     "empty sources": (top(sources=[]), "field 'sources' should list at least one file, found []"),
     "sources as an object": (top(sources={"main.py": "x"}), "field 'sources' should list"),
     "source without path": (top(sources=[{"content": "x"}]), "should have a 'path' and a 'content'"),
@@ -174,12 +176,14 @@ REJECTED: dict[str, tuple[Callable[[Json], Any], str]] = {
         top(sources=[{"path": "main.py", "content": ""}]),
         "is empty and no such file",
     ),
-    "no language": (spec(language=...), "field 'spec.language' should name a language, found null"),
+    "no language": (spec(language=...), "field 'spec.language' is missing; add it"),
+    "language is null": (spec(language=None), "field 'spec.language' should name a language, found null"),
     "languages empty": (spec(language=..., languages=[]), "should name a language, found []"),
     "language is a number": (spec(language=7), "should name a language, found 7"),
     "language with odd characters": (spec(language="py\nthon"), "field 'spec.language'"),
-    "no entry point": (
-        spec(entry_point=...),
+    "no entry point": (spec(entry_point=...), "field 'spec.entry_point' is missing; add it"),
+    "entry point is null": (
+        spec(entry_point=None),
         "field 'spec.entry_point' should read 'file.py::function', found null",
     ),
     "entry without file, two sources": (

@@ -19,6 +19,7 @@ author = "someone"
 language = "{language}"
 entry_point = "{entry}"
 """
+BUILD = "[solution]\nname = 'a'\ndefinition = 'd'\n[build]\nlanguage = 'triton'\n"
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_capitals_in_the_language(write: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (None, "the folder has no config.toml; name a starter-kit folder or a JSON file"),
+        (None, "the folder has no config.toml, so it is no starter kit; name each JSON file, or the folder"),
         ("[solution\n", "config.toml: is not TOML"),
         (b"\xff", "config.toml: is not UTF-8 text"),
         ("x = " + "[" * 10_000, "config.toml: is not TOML"),
@@ -97,6 +98,16 @@ def test_capitals_in_the_language(write: Write, tmp_path: Path) -> None:
         (CONFIG.format(language="../../..", entry="k.py::run"), "there is no such folder in solution/"),
         (CONFIG.format(language="cuda", entry="k.py::run"), "there is no such folder in solution/"),
         ("[solution]\n[build]\nlanguage = 3\n", "should name a language, found 3"),
+        ("[solution]\n[build]\n", "field 'build.language' is missing; add it"),
+        (BUILD, "config.toml: field 'build.entry_point' is missing; add it"),
+        (
+            BUILD + "entry_point = 3\n",
+            "config.toml: field 'build.entry_point' should read 'file.py::function'",
+        ),
+        (
+            BUILD + "entry_point = 'kernel.py::run'\ndestination_passing_style = 'no'\n",
+            "field 'build.destination_passing_style' should be true or false",
+        ),
         (
             "[solution]\n[build]\nlanguage = 'python'\nentry_point='other.py::run'\n",
             "field 'name' is missing",
