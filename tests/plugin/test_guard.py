@@ -156,6 +156,13 @@ class TestFibRun:
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: name at least one solution*"])
 
+    def test_it_starts_without_a_warning(self, pytester, two_ops: Project) -> None:
+        sets = f"--fib-traceset={two_ops.root}/tracesets/one"
+        path = two_ops.solution("s", "norm")
+        result = pytester.run(BIN / "fib", "run", path, sets, "--collect-only")
+        assert result.ret == pytest.ExitCode.OK
+        assert "Warning" not in result.stdout.str() + result.stderr.str()
+
     def test_its_status_is_pytests(self, pytester, two_ops: Project) -> None:
         result = pytester.run(BIN / "fib", "run", "missing.json")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
