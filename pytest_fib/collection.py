@@ -186,7 +186,7 @@ class WorkloadItem(pytest.Function):
         """Ask the judge, keep what it found, and fail unless it passed."""
         from pytest_fib.bridge.benchmark import add_samples, leave_out
         from pytest_fib.report.failure import failure_text, first_time
-        from pytest_fib.report.record import record_evaluation
+        from pytest_fib.report.record import record_evaluation, record_unjudged
 
         try:
             judged = self._judged()
@@ -196,6 +196,7 @@ class WorkloadItem(pytest.Function):
             raise
         if isinstance(judged, str):
             leave_out(benchmark)
+            record_unjudged(self, judged)
             pytest.fail(judged, pytrace=False)
         loaded = self.parent.named.loaded
         workload, evaluation = judged

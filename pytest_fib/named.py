@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 from collections import Counter
@@ -18,6 +19,7 @@ from pytest_fib.errors import DataError, SettingsError
 from pytest_fib.settings import Settings
 
 KIT_FILE = "config.toml"
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,19 @@ def _check_definition(loaded: LoadedSolution, tracesets: Sequence[Traceset]) -> 
     if any(knows_definition(traceset, name) for traceset in tracesets):
         return
     searched = ", ".join(shown(traceset.root) for traceset in tracesets)
+    alike = _most_alike(name, tracesets)
+    guess = f"did you mean '{escape(alike, 120)}'? Correct" if alike else "correct"
     raise DataError(
         f"{shown(loaded.path)}: field 'definition': '{escape(name, 120)}' is in none of the tracesets {searched}; "
-        "correct the name or name the dataset with --fib-traceset=DIR"
+        f"{guess} the name or name the dataset with --fib-traceset=DIR"
     )
+
+
+def _most_alike(name: str, tracesets: Iterable[Traceset]) -> str | None:
+    """The file name of a definition that is nearly called ``name``; no file is read for it."""
+    names = sorted({path.stem for traceset in tracesets for path in traceset.definition_files()})
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    return found[0] if found else None
 
 
 def knows_definition(traceset: Traceset, name: str) -> bool:
@@ -185,6 +196,16 @@ def _with_slugs(solutions: Sequence[LoadedSolution]) -> Iterator[NamedSolution]:
             name = f"{name}-{loaded.solution.content_hash[:8]}"
         used[name] += 1
         yield NamedSolution(loaded, name if used[name] == 1 else f"{name}-{used[name]}")
+
+
+def same_name_line(solutions: Iterable[NamedSolution]) -> str | None:
+    """Say which file is which where solutions share a name, so that their ids have something appended; else None."""
+    renamed = [named for named in solutions if named.slug != slug(named.loaded.solution.name)]
+    if not renamed:
+        return None
+    which = ", ".join(f"{named.slug} is {shown(named.loaded.path)}" for named in renamed[:_LISTED])
+    more = f" and {len(renamed) - _LISTED} more" if len(renamed) > _LISTED else ""
+    return f"fib: several solutions have the same name: {which}{more}"
 
 
 def _folder(path: Path, source: str) -> Path:

@@ -25,6 +25,7 @@ from pytest_fib.named import (
     find_solutions,
     find_tracesets,
     knows_definition,
+    same_name_line,
     traceset_of,
     tracesets_of_arguments,
 )
@@ -182,7 +183,11 @@ class FibSession:
         return self._judges[config].evaluate(definition, workload, loaded, traceset_root)
 
     def closing_lines(self, exitstatus: int) -> list[str]:
-        """One line that says why nothing was judged, where that is so."""
+        """Which file is which where solutions share a name, and why nothing was judged, where that is so."""
+        same_name = same_name_line(self.solutions) if self.offered or self.tally.reported else None
+        return [*([same_name] if same_name else []), *self._nothing_judged(exitstatus)]
+
+    def _nothing_judged(self, exitstatus: int) -> list[str]:
         wanted = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED or self.settings.solutions_from_flag
         listed = self.offered > 0 and self.config.option.collectonly
         if self.tally.reported or listed or not wanted or exitstatus not in _QUIET_ENDS:
@@ -217,7 +222,7 @@ def resolve_device(device: str) -> str:
     """Return where to judge for what ``--fib-device`` says; raises NoDevice for what cannot be had."""
     if device in ("auto", "cpu"):
         return "cpu"
-    raise NoDevice(f"{device} cannot be judged on: this version judges on the CPU, with --fib-device=cpu")
+    raise NoDevice(f"there is no judging on {device} in this version: use --fib-device=cpu")
 
 
 def _judge_session(config: JudgeConfig) -> Judge:

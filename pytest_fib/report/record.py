@@ -84,6 +84,7 @@ class Skip(TypedDict):
 class Record(TypedDict):
     """What is known about one item. Exactly one of ``measurement`` and ``skip`` is given.
 
+    ``unjudged_failure`` says that what could not be judged failed its item and did not skip it;
     ``absolute_error`` and ``relative_error`` are the worst over all compared elements; ``axes`` are the workload's;
     ``device`` is what judged it, ``cpu`` or ``cuda:N``; ``sandbox`` lists the layers around the candidate: name,
     whether it holds, and why not.
@@ -93,6 +94,7 @@ class Record(TypedDict):
     trace: dict[str, Any] | None
     solution: SolutionInfo | None
     skip: Skip | None
+    unjudged_failure: bool
     device: str | None
     sandbox: list[list[Any]]
     op_type: str
@@ -132,6 +134,14 @@ def record_evaluation(
     return record
 
 
+def record_unjudged(item: pytest.Item, reason: str) -> Record:
+    """Keep why an item with a ``fib`` mark fails without a verdict, and return the record."""
+    mark = item.get_closest_marker("fib")
+    record = make_skip({} if mark is None else mark.kwargs, item.nodeid, reason, failed=True)
+    item.stash.setdefault(RECORD_KEY, []).append(record)
+    return record
+
+
 def make_record(
     evaluation: Evaluation,
     workload: Workload,
@@ -147,6 +157,7 @@ def make_record(
         trace=None if trace is None else json.loads(trace.to_json_line()),
         solution=_solution_info(loaded_solution, evaluation.build_seconds),
         skip=None,
+        unjudged_failure=False,
         device=machine.device,
         sandbox=[[_text(name), active, _text(reason)] for name, active, reason in evaluation.sandbox],
         op_type=_text(evaluation.op_type),
@@ -158,8 +169,11 @@ def make_record(
     )
 
 
-def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str) -> Record:
-    """Return the record of an item that was skipped; ``mark`` holds the arguments of its ``fib`` mark."""
+def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str, *, failed: bool = False) -> Record:
+    """Return the record of an item that was skipped, or ``failed`` without a verdict.
+
+    ``mark`` holds the arguments of its ``fib`` mark.
+    """
     skip = Skip(
         definition=_text(mark.get("definition", "")),
         workload=_text(mark.get("uuid", "")),
@@ -172,6 +186,7 @@ def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str) -> Record:
         trace=None,
         solution=None,
         skip=skip,
+        unjudged_failure=failed,
         device=None,
         sandbox=[],
         op_type=_text(mark.get("op_type", "")),

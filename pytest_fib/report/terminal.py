@@ -104,14 +104,17 @@ def summary_line(records: Sequence[Record]) -> Line:
     """Return counts and the two means of the speedup over everything that passed."""
     judged = [record for record in records if record["measurement"] is not None]
     passed = sum(map(has_passed, judged))
-    failed, skipped = len(judged) - passed, len(records) - len(judged)
-    counts = [f"{passed} passed"]
-    counts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
+    unjudged = sum(record["unjudged_failure"] for record in records)
+    failed, skipped = len(judged) - passed, len(records) - len(judged) - unjudged
+    others = ((failed, "failed"), (unjudged, "failed without a verdict"), (skipped, "skipped"))
+    counts = [f"{passed} passed", *(f"{count} {word}" for count, word in others if count)]
     text = "fib: " + ", ".join(counts)
     means = _means(records)
     if means:
         text += f"; speedup over the reference: {means}"
-    return Line(text, {"bold": True, **({"red": True} if failed else {"green": True} if passed else {})})
+    return Line(
+        text, {"bold": True, **({"red": True} if failed or unjudged else {"green": True} if passed else {})}
+    )
 
 
 def shorten(text: str, width: int) -> str:

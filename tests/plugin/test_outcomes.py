@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -87,11 +89,20 @@ def test_a_device_that_is_not_there_is_a_skip_or_with_require_device_a_failure(
     args = [f"--fib-solution={two_ops.solution('s', 'norm')}", f"--fib-device={device}"]
     result = pytester.runpytest(*args, "-rs")
     result.assert_outcomes(skipped=3)
-    result.stdout.fnmatch_lines([f"SKIPPED*{device} cannot be judged on*--fib-device*"])
+    result.stdout.fnmatch_lines(
+        [f"SKIPPED*there is no judging on {device} in this version: use --fib-device=cpu"]
+    )
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result = pytester.runpytest(*args, "--fib-require-device")
+    result = pytester.runpytest(*args, "--fib-require-device", "--fib-report=report.json")
     result.assert_outcomes(failed=3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["fib: 0 passed, 3 failed without a verdict"])
+    document = json.loads((two_ops.root / "report.json").read_text())
+    assert [entry["definition"] for entry in document["skipped"]] == ["norm"] * 3
+    assert {entry["reason"] for entry in document["skipped"]} == {
+        f"there is no judging on {device} in this version: use --fib-device=cpu"
+    }
+    assert document["measurements"] == []
 
 
 @pytest.mark.parametrize(
@@ -119,8 +130,13 @@ def test_an_unknown_definition_is_a_usage_error_that_names_file_field_and_remedy
     result = pytester.runpytest(f"--fib-solution={two_ops.solution('s', 'nrom')}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: *s.json: field 'definition': 'nrom' is in none of *tracesets/one*--fib-traceset=DIR"]
+        [
+            "ERROR: *s.json: field 'definition': 'nrom' is in none of *tracesets/one; "
+            "did you mean 'norm'? Correct the name or name the dataset with --fib-traceset=DIR"
+        ]
     )
+    result = pytester.runpytest(f"--fib-solution={two_ops.solution('s', 'gemm')}")
+    result.stderr.fnmatch_lines(["ERROR: * is in none of *tracesets/one; correct the name *"])
 
 
 def test_the_command_reproduces_the_one_item(pytester, two_ops: Project) -> None:
@@ -142,8 +158,14 @@ def test_the_command_names_a_disambiguated_solution_by_its_plain_name(pytester, 
     two_ops.solution("same", "norm", "TIMEOUT", path="b.json")
     result = pytester.runpytest("--fib-solution=a.json", "--fib-solution=b.json")
     result.assert_outcomes(passed=3, failed=3)
+    (line,) = [line for line in result.outlines if "have the same name" in line]
+    named = re.fullmatch(r"fib: .*: same-(\w{8}) is .*a\.json, same-(\w{8}) is .*b\.json", line)
+    assert named is not None
+    assert named[1] != named[2]
     command = next(line for line in result.outlines if line.lstrip().startswith("pytest "))
-    pytester.runpytest(*shlex.split(command)[1:]).assert_outcomes(failed=1)
+    alone = pytester.runpytest(*shlex.split(command)[1:])
+    alone.assert_outcomes(failed=1)
+    alone.stdout.no_fnmatch_line("*have the same name*")
 
 
 def test_reruns_are_refused(pytester, two_ops: Project) -> None:

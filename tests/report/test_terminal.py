@@ -123,6 +123,14 @@ def test_summary(synthetic: ModuleType, statuses: list[str], skips: int, expecte
     assert summary_line(records).text == expected
 
 
+def test_summary_counts_what_failed_without_a_verdict(synthetic: ModuleType) -> None:
+    records = [synthetic.record("PASSED", timing=None)]
+    records += [make_skip({}, "f.jsonl::w", "no device", failed=failed) for failed in (True, False)]
+    line = summary_line(records)
+    assert line.text == "fib: 1 passed, 1 failed without a verdict, 1 skipped"
+    assert line.markup["red"]
+
+
 def test_summary_of_a_run_without_timing_has_no_mean(synthetic: ModuleType) -> None:
     assert summary_line([synthetic.record(timing=None)]).text == "fib: 1 passed"
 
