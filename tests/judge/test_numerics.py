@@ -154,6 +154,9 @@ def test_absolute_tolerances_grow_with_magnitude_only() -> None:
     assert small == RULE
     assert large is not None
     assert (large.atol, large.rtol) == (1.0, RULE.rtol)
+    coarse = rule_at_magnitude(RULE, torch.tensor([400.0], dtype=torch.bfloat16))
+    assert coarse is not None
+    assert coarse.atol == 4 * 400 / 512
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 40000.0])
