@@ -39,7 +39,7 @@ _WIDE_INPUT_BYTES = 128 << 20  # in float64 they take up to four times as much
 _MAX_TERMS = 1 << 16
 _DOUBTS = 4  # so many calls show that a problem is too delicate for other inputs
 _HIGH = 0.999
-_ROUNDINGS = 4  # of intermediate results of the output's type
+_ROUNDINGS = 2  # of intermediate results of the output's type
 _NORMAL_PEAK = 4.0  # about the largest of some thousands of standard normal numbers
 
 
@@ -236,7 +236,7 @@ def rule_at_magnitude(rule: Rule, expected: torch.Tensor) -> Rule | None:
     """Return ``rule`` for an output of larger numbers than standard normal inputs give, or None if it says nothing.
 
     Absolute tolerances are meant for outputs of order one; they grow with the largest magnitude, beyond that of a
-    normal one, because that is what the errors of sums do, and are never less than a few roundings of it. An output with NaN, infinity or values near the end of
+    normal one, because that is what the errors of sums do, and are never less than two roundings of it. An output with NaN, infinity or values near the end of
     its type says nothing: where it overflows is a matter of order.
     """
     if not expected.dtype.is_floating_point or expected.numel() == 0:
