@@ -29,7 +29,7 @@ VALUES = [
     ("memory", "0.5", 0.5),
     ("isolation", "solution", "solution"),
 ]
-SWITCHES = ["no-timing", "require-device", "require-sandbox", "selftest", "synthesize-missing"]
+SWITCHES = ["no-timing", "require-device", "require-sandbox", "selftest", "strict", "synthesize-missing"]
 WRONG = [
     ("device", "gpu"),
     ("device", "cuda:x"),
