@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_fib.candidate.sandbox import OPTIONAL, Layer, Policy, Report, default_readable, probe
+from pytest_fib.candidate.sandbox import Layer, Policy, Report, default_readable, probe
 from pytest_fib.candidate.sandbox.landlock import Access, handled_access, rules_of
 from pytest_fib.candidate.sandbox.numbers import AARCH64, NUMBERS, X86_64, number_of
 from pytest_fib.candidate.sandbox.paths import view_of
 from pytest_fib.candidate.sandbox.seccomp import FORBIDDEN, Instruction, program
+from pytest_fib.data.layers import OPTIONAL
 
 ARCH = {X86_64: 0xC000003E, AARCH64: 0xC00000B7}
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_fib.candidate.sandbox.report import OPTIONAL
 from pytest_fib.data.evaluation import Evaluation
+from pytest_fib.data.layers import OPTIONAL
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.judge import JudgeSession
 from pytest_fib.judge.config import JudgeConfig, Limits, Sampling

@@ -14,10 +14,8 @@ from pytest_fib.candidate.sandbox.namespaces import enter_namespaces
 from pytest_fib.candidate.sandbox.policy import Policy, default_readable, nvidia_devices
 from pytest_fib.candidate.sandbox.probe import Trial, probe
 from pytest_fib.candidate.sandbox.report import Layer, Report
-from pytest_fib.data.layers import OPTIONAL
 
 __all__ = [
-    "OPTIONAL",
     "Layer",
     "Policy",
     "Report",

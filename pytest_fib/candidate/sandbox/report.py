@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from pytest_fib.data.layers import OPTIONAL
-
 NOT_ASKED_FOR = "not asked for"
 
 
@@ -36,6 +34,9 @@ class Report:
     @property
     def missing(self) -> tuple[Layer, ...]:
         """The layers that do not hold and without which the sandbox is not whole."""
+        # Imported here: candidates, which never ask, have no module of the data room in their process.
+        from pytest_fib.data.layers import OPTIONAL
+
         return tuple(layer for layer in self.layers if not layer.active and layer.name not in OPTIONAL)
 
     def explained_by(self, earlier: Report) -> Report:
