@@ -236,9 +236,8 @@ def rule_at_magnitude(rule: Rule, expected: torch.Tensor) -> Rule | None:
     """Return ``rule`` for an output of larger numbers than standard normal inputs give, or None if it says nothing.
 
     Absolute tolerances are meant for outputs of order one; they grow with the largest magnitude, beyond that of a
-    normal one, because that is what the errors of sums do, and are never less than two roundings of it. An output with
-    NaN, infinity or values near the end of
-    its type says nothing: where it overflows is a matter of order.
+    normal one, because that is what the errors of sums do, and are never less than two roundings of it. An output
+    with NaN, infinity or values near the end of its type says nothing: where it overflows is a matter of order.
     """
     if not expected.dtype.is_floating_point or expected.numel() == 0:
         return rule
