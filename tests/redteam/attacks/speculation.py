@@ -11,21 +11,27 @@ import random, time, torch
 import pytest_fib.border.arena as arena
 from pytest_fib.candidate.worker import Worker
 blur = 0.0
-seen = None
+seen = {}
+def fresh(calls):
+    new = []
+    for index, call in enumerate(calls):
+        x = call[0].view(-1)[-4:]
+        if index not in seen or not torch.equal(x, seen[index]):
+            seen[index] = x.clone()
+            new.append(call)
+    return new
 def ahead(self, kernel, memory, sequence):
-    global seen
     control, reply, calls = memory.control, memory.reply, self._calls
-    x = calls[0][0].view(-1)[-4:]
-    seen = x.clone() if seen is None else seen
+    fresh(calls)
     reply[arena.READY] = sequence
     while control[arena.GO] != sequence:
-        if not torch.equal(x, seen):
-            seen = x.clone()
-            kernel.run(calls)
+        new = fresh(calls)
+        if new:
+            kernel.run(new)
             reply[arena.BEAT] += 1
-    if not torch.equal(x, seen):
-        seen = x.clone()
-        kernel.run(calls)
+    new = fresh(calls)
+    if new:
+        kernel.run(new)
         time.sleep(random.random() ** 2 * blur)
     reply[arena.DONE] = sequence
 Worker._timed_request = ahead
@@ -96,6 +102,7 @@ ATTACKS = (
     Attack(
         family=15,
         name="works_between_wake_and_beat",
+        patience="short",
         problem="project",
         honest_path=True,
         source=_BEATS_LATE,
@@ -103,6 +110,7 @@ ATTACKS = (
     Attack(
         family=15,
         name="works_between_wake_and_beat_for_microseconds",
+        patience="short",
         problem="tiny",
         honest_path=True,
         source=_BEATS_LATE,
@@ -110,6 +118,7 @@ ATTACKS = (
     Attack(
         family=15,
         name="works_ahead_and_blurs_the_witness",
+        patience="short",
         problem="project",
         honest_path=True,
         source=_BEATS_LATE.replace("blur = 0.0", "blur = 0.02"),
