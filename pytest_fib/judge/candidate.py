@@ -57,7 +57,6 @@ class Candidate:
         self._arena: JudgeArena | None = None
         self.alive = True
         self.layers = ""
-        self._stopped = False
         self._looked = 0
 
     def build(self, order: Order, timeout_s: float) -> None:
@@ -145,16 +144,13 @@ class Candidate:
         IntegrityViolation
             If they do not stop.
         """
-        self._stopped = True
         if not self._freezer.stop():
             self.kill()
             raise IntegrityViolation("processes of the candidate multiply or do not stop between requests")
 
     def resume(self) -> None:
-        """Let this candidate run again; candidates of other trials stay stopped."""
-        if self._stopped:
-            self._freezer.resume(self._host_pid)
-            self._stopped = False
+        """Let this candidate run, whoever stopped it; candidates of other trials stay stopped."""
+        self._freezer.resume(self._host_pid)
 
     def settle(self) -> None:
         """Wait until those that were killed before are gone, so that nothing but this candidate runs."""

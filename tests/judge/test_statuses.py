@@ -225,6 +225,13 @@ def test_one_candidate_per_solution_keeps_its_processes(cache_dir: Path) -> None
     assert len(set(outputs[1].split()) - {"pid"}) == 1
 
 
+def test_kept_candidates_are_woken_for_each_workload(cache_dir: Path) -> None:
+    with JudgeSession(replace(CONFIG, cache_dir=cache_dir, isolation="solution")) as session:
+        loaded = solution()
+        for rows in (4, 5, 6):
+            assert session.evaluate(SCALE_ADD, workload(rows), loaded, None).status is Status.PASSED
+
+
 def test_an_unsupported_language_is_not_judged(judge: Judge) -> None:
     with pytest.raises(NotJudgeable, match="tilelang"):
         judge(solution(HONEST, language="tilelang"))
