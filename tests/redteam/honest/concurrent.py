@@ -15,7 +15,7 @@ HONEST = (
             def run(x, w, b, y):
                 threads = [
                     threading.Thread(target=part, args=(x[rows], w, b, y[rows]))
-                    for rows in (slice(0, 128), slice(128, 256))
+                    for rows in (slice(0, 128), slice(128, None))
                 ]
                 for thread in threads:
                     thread.start()
@@ -33,7 +33,7 @@ HONEST = (
             def part(x, w, b, y):
                 @HONEST@
             def run(x, w, b, y):
-                list(pool.map(lambda r: part(x[r], w, b, y[r]), (slice(0, 100), slice(100, 256))))
+                list(pool.map(lambda r: part(x[r], w, b, y[r]), (slice(0, 100), slice(100, None))))
             """,
     ),
     Honest(

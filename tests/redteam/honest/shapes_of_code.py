@@ -121,7 +121,7 @@ HONEST = (
             def straight(x, w, b, y):
                 @HONEST@
             def in_blocks(x, w, b, y):
-                for start in range(0, 256, 64):
+                for start in range(0, len(x), 64):
                     rows = slice(start, start + 64)
                     straight(x[rows], w, b, y[rows])
             def cost(kernel, *tensors):
