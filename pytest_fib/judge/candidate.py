@@ -144,7 +144,7 @@ class Candidate:
         IntegrityViolation
             If they do not stop.
         """
-        if not self._freezer.stop():
+        if not self._freezer.stop(self._host_pid):
             self.kill()
             raise IntegrityViolation("processes of the candidate multiply or do not stop between requests")
 

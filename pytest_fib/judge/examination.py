@@ -200,11 +200,11 @@ class Examination:
 
     def _home(self) -> AbstractContextManager[Keeper]:
         if self._config.isolation == "solution":
-            return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir))
+            return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir, 0))
         return self._session.home(self._loaded, artifact_dir=self._artifact_dir)
 
     def _arena_plan(
-        self, inputs: InputPlan, shapes: dict[str, tuple[int, ...]], sets: int = MAX_CALLS_PER_REQUEST
+        self, inputs: InputPlan, shapes: dict[str, tuple[int, ...]], sets: int | None = None
     ) -> Plan:
         tensors = {name: (layout.shape, dtype_name(layout.dtype)) for name, layout in inputs.tensors.items()}
         outputs = {name: (shape, self._definition.outputs[name].dtype) for name, shape in shapes.items()}
@@ -216,7 +216,7 @@ class Examination:
                 f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
                 f"{limit / 1e9:.1f} GB: judge it on a larger machine"
             )
-        sets = max(1, min(sets, _ARENA_BYTES // per_set))
+        sets = max(1, min(sets or MAX_CALLS_PER_REQUEST, _ARENA_BYTES // per_set))
         return Plan(
             inputs=Region.plan(tensors, sets),
             outputs=Region.plan(outputs, sets),
@@ -348,6 +348,8 @@ class Examination:
         """Yield a candidate that has loaded the solution and mapped ``arena``; what it printed is kept."""
         session, loaded = self._session, self._loaded
         keep = self._config.isolation == "solution"
+        if keep:
+            keeper = session.lasting_home(loaded, self._artifact_dir, trial)
         candidate = session.kept(loaded, trial) if keep else None
         fresh = candidate is None
         if candidate is None:

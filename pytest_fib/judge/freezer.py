@@ -39,8 +39,9 @@ class Freezer:
                     return pid
         raise FibError("a candidate cannot be found among the keeper's children: is /proc mounted?")
 
-    def stop(self) -> bool:
-        """Stop every process below the keeper; return whether none of them runs any more."""
+    def stop(self, first: int) -> bool:
+        """Stop every process below the keeper, ``first`` at once; return whether none of them runs any more."""
+        _signal(first, signal.SIGSTOP)
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             running = [pid for pid in descendants(self._keeper) if not _is_stopped(pid)]

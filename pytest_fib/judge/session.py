@@ -54,7 +54,7 @@ class JudgeSession:
         )
         self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
-        self._homes: dict[str, Keeper] = {}
+        self._homes: dict[tuple[str, int], Keeper] = {}
         self._kept: dict[tuple[str, int], Candidate] = {}
 
     def __enter__(self) -> JudgeSession:
@@ -151,19 +151,23 @@ class JudgeSession:
         finally:
             keeper.close()
 
-    def lasting_home(self, loaded: LoadedSolution, artifact_dir: str) -> Keeper:
-        """Return the keeper of ``loaded`` that lasts for all its workloads (isolation ``solution``)."""
-        key = loaded.solution.content_hash
-        for other in [other for other in self._homes if other != key]:
-            self._leave(other)
-        if key not in self._homes:
-            self._homes[key] = self._new_keeper(loaded, artifact_dir, "")
-        return self._homes[key]
+    def lasting_home(self, loaded: LoadedSolution, artifact_dir: str, trial: int) -> Keeper:
+        """Return the keeper of one trial of ``loaded`` that lasts for all its workloads (isolation ``solution``).
 
-    def _leave(self, key: str) -> None:
-        for kept in [kept for kept in self._kept if kept[0] == key]:
+        One per trial, so that what is stopped for one is not within the reach of another.
+        """
+        key = loaded.solution.content_hash
+        self._leave({other for other, _ in self._homes if other != key})
+        if (key, trial) not in self._homes:
+            self._homes[key, trial] = self._new_keeper(loaded, artifact_dir, "")
+        return self._homes[key, trial]
+
+    def _leave(self, solutions: set[str]) -> None:
+        """End what is kept of ``solutions``."""
+        for kept in [kept for kept in self._kept if kept[0] in solutions]:
             self._kept.pop(kept).kill()
-        self._homes.pop(key).close()
+        for home in [home for home in self._homes if home[0] in solutions]:
+            self._homes.pop(home).close()
 
     def _new_keeper(self, loaded: LoadedSolution, artifact_dir: str, build_dir: str) -> Keeper:
         zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
@@ -189,8 +193,7 @@ class JudgeSession:
 
     def close(self) -> None:
         """End every process and remove every folder of this session."""
-        for key in tuple(self._homes):
-            self._leave(key)
+        self._leave({solution for solution, _ in self._homes})
         self.zygotes.close()
         self.lock.close()
         shutil.rmtree(self._own_folder, ignore_errors=True)

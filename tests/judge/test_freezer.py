@@ -54,7 +54,7 @@ def test_all_descendants_stop_and_one_branch_resumes(family: subprocess.Popen[by
     freezer = Freezer(family.pid)
     everyone = descendants(family.pid)
     assert len(everyone) == 4
-    assert freezer.stop()
+    assert freezer.stop(everyone[0])
     assert states(everyone) == {"T"}
     first, second = everyone[:2]
     freezer.resume(first)
