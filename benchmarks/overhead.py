@@ -17,12 +17,16 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
+from pytest_fib.judge.bench import Request
+from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.trials import Latency, Trial
 
 REPEATS = 15
 
@@ -36,8 +40,9 @@ SCALE = Definition.model_validate(
         "reference": "def run(x):\n    return x * 2\n",
     }
 )
-# Some tens of microseconds, so that a request is one call, as it is for most kernels on a CPU.
-PYTHON = "def run(x, y):\n    for _ in range(10):\n        y.copy_(x).mul_(2)\n"
+# A call of a few microseconds shares its request with others, one of some tens has it for itself: far fewer calls.
+SHORT = "def run(x, y):\n    y.copy_(x).mul_(2)\n"
+LONG = "def run(x, y):\n    for _ in range(10):\n        y.copy_(x).mul_(2)\n"
 CPP = """
 #include <tvm/ffi/container/tensor.h>
 #include <tvm/ffi/function.h>
@@ -69,9 +74,9 @@ def solution(language: str, file: str, source: str) -> LoadedSolution:
     return LoadedSolution(Solution.model_validate(raw), Path(file))
 
 
-def per_workload(isolation: str, sampling: Sampling) -> list[float]:
+def per_workload(isolation: str, sampling: Sampling, source: str) -> list[float]:
     config = JudgeConfig(secret=b"b" * 32, isolation=isolation, sampling=sampling)  # type: ignore[arg-type]
-    subject = solution("python", "main.py", PYTHON)
+    subject = solution("python", "main.py", source)
     with JudgeSession(config) as session:
         session.evaluate(SCALE, workload(4, 999), subject, None)
         evaluations = [
@@ -84,7 +89,7 @@ def per_workload(isolation: str, sampling: Sampling) -> list[float]:
 def first_verdict() -> float:
     start = time.perf_counter()
     with JudgeSession(JudgeConfig(secret=b"b" * 32)) as session:
-        assert session.evaluate(SCALE, workload(4), solution("python", "main.py", PYTHON), None).passed
+        assert session.evaluate(SCALE, workload(4), solution("python", "main.py", SHORT), None).passed
         return time.perf_counter() - start
 
 
@@ -115,8 +120,12 @@ print(sorted(best)[len(best) // 2])
     return float(ran.stdout)
 
 
-def judged_calls(calls: int) -> float:
-    """Return nanoseconds per call of the same function, ``calls`` calls in one request across the border."""
+def judged_calls(calls: int) -> tuple[float, float]:
+    """Return nanoseconds per call of the same function, ``calls`` calls in one request across the border.
+
+    The first is what the requests took, hand-over subtracted; the second is the latency that the judge reports, which
+    is longer where witnesses contradict the requests.
+    """
     from pytest_fib.judge import schedule
 
     schedule.MAX_CALLS_PER_REQUEST, before = calls, schedule.MAX_CALLS_PER_REQUEST
@@ -124,6 +133,17 @@ def judged_calls(calls: int) -> float:
     try:
         from pytest_fib.judge import examination
 
+        seen: list[float] = []
+        verdict = examination.latency_of
+
+        def watched(trials: Sequence[Trial], calls: int, several: Handover, single: Handover) -> Latency:
+            for trial in trials:
+                for request, interval in zip(trial.requests, trial.intervals, strict=True):
+                    if request == Request(calls):
+                        seen.append((interval.elapsed - several.ordinary) / calls)
+            return verdict(trials, calls, several, single)
+
+        examination.latency_of = watched
         examination.MAX_CALLS_PER_REQUEST = calls
         with JudgeSession(
             JudgeConfig(secret=b"b" * 32, sampling=Sampling(2, 50, 1, budget_s=None))
@@ -131,24 +151,32 @@ def judged_calls(calls: int) -> float:
             evaluation = session.evaluate(SCALE, workload(4), solution("cpp", "main.cc", CPP), None)
     finally:
         schedule.MAX_CALLS_PER_REQUEST, schedule._SHORT_NS = before, short
+        examination.latency_of = verdict
     assert evaluation.timing is not None, evaluation.log
     assert evaluation.timing.calls_per_request == calls
-    return evaluation.timing.median_ms * 1e6
+    return statistics.median(seen), evaluation.timing.median_ms * 1e6
 
 
 def main() -> None:
     print(f"first verdict              {first_verdict():8.2f} s")
     for isolation in ("workload", "solution"):
-        for name, sampling in (("default", Sampling()), ("one call a trial", Sampling(0, 4, 5, None))):
-            overhead = per_workload(isolation, sampling)
+        for name, sampling, source in (
+            ("default, short", Sampling(), SHORT),
+            ("default, long", Sampling(), LONG),
+            ("fewest, short", Sampling(0, 4, 5, None), SHORT),
+            ("fewest, long", Sampling(0, 4, 5, None), LONG),
+        ):
+            overhead = per_workload(isolation, sampling, source)
             print(
                 f"overhead, candidate per {isolation:<8} {name:<17} median {statistics.median(overhead):6.1f} ms, "
                 f"min {overhead[0]:6.1f} ms"
             )
-    bare, judged = bare_calls(256), judged_calls(256)
-    print(
-        f"256 C++ calls in a request {judged:8.0f} ns/call, bare {bare:.0f} ns/call, ratio {judged / bare:.3f}"
-    )
+    for _ in range(5):
+        bare, (request, reported) = bare_calls(256), judged_calls(256)
+        print(
+            f"256 C++ calls: {request:.0f} ns/call in the request, bare {bare:.0f}, ratio {request / bare:.3f}; "
+            f"reported {reported:.0f}, ratio {reported / bare:.3f}"
+        )
 
 
 if __name__ == "__main__":
