@@ -8,7 +8,8 @@ One file of ``sources/`` describes one op type with three names:
 ``FAMILIES``
     ``{name pattern: {description, reference, axes, inputs, outputs, constraints?, tags?}}``. ``reference``
     lists functions; the last one is the reference, the others are its helpers. ``axes`` names the axes in
-    order. A tensor is ``(dtype, "axis axis ...")``, a Python scalar ``(dtype, None)``.
+    order. A tensor is ``(dtype, "axis axis ...")``, or ``(dtype, "axis axis ...", True)`` where the official
+    interface calls it optional; a Python scalar is ``(dtype, None)``.
 ``TABLE``
     Rows ``(trace set, name pattern, {axis: size}, [workload, ...])``: one row is one definition. A workload
     gives every axis that the row leaves variable, and values for scalar inputs; all other inputs are random.
@@ -122,8 +123,9 @@ def _axis(axis: str, sizes: dict[str, int]) -> Json:
     return {"type": "const", "value": sizes[axis]} if axis in sizes else {"type": "var"}
 
 
-def _tensor(dtype: str, axes: str | None) -> Json:
-    return {"shape": None if axes is None else axes.split(), "dtype": dtype}
+def _tensor(dtype: str, axes: str | None, optional: bool = False) -> Json:
+    spec = {"shape": None if axes is None else axes.split(), "dtype": dtype}
+    return spec | {"optional": True} if optional else spec
 
 
 def _input(name: str, values: Json) -> Json:
