@@ -6,9 +6,10 @@
 One file of ``sources/`` describes one op type with three names:
 
 ``FAMILIES``
-    ``{name pattern: {description, reference, axes, inputs, outputs, constraints?, tags?}}``. ``reference``
-    lists functions; the last one is the reference, the others are its helpers. ``axes`` names the axes in
-    order. A tensor is ``(dtype, "axis axis ...")``, or ``(dtype, "axis axis ...", True)`` where the official
+    ``{name pattern: {description, reference, axes, inputs, outputs, constants?, constraints?, tags?}}``.
+    ``reference`` lists functions; the last one is the reference, the others are its helpers. ``constants``
+    are the global names that they use, ``{name: value, or the axis whose size it is}``. ``axes`` names the
+    axes in order. A tensor is ``(dtype, "axis axis ...")``, or ``(dtype, "axis axis ...", True)`` where the official
     interface calls it optional; a Python scalar is ``(dtype, None)``.
 ``TABLE``
     Rows ``(trace set, name pattern, {axis: size}, [workload, ...])``: one row is one definition. A workload
@@ -66,7 +67,7 @@ def definition(op_type: str, pattern: str, family: Json, sizes: dict[str, int]) 
         "constraints": family.get("constraints", []),
         "inputs": {name: _tensor(*spec) for name, spec in family["inputs"].items()},
         "outputs": {name: _tensor(*spec) for name, spec in family["outputs"].items()},
-        "reference": reference_text(family["reference"]),
+        "reference": reference_text(family, sizes),
     }
 
 
@@ -87,26 +88,37 @@ def workload_lines(traceset: str, document: Json, workloads: list[Json]) -> Iter
         }
 
 
-def reference_text(functions: list[Callable[..., Any]]) -> str:
-    """Return the functions' source as one module whose last function is called ``run``."""
+def reference_text(family: Json, sizes: dict[str, int]) -> str:
+    """Return the reference of ``family`` as one module: constants, helpers, and a function ``run``."""
+    functions: list[Callable[..., Any]] = family["reference"]
     texts = [textwrap.dedent(inspect.getsource(function)) for function in functions]
     name = functions[-1].__name__
     texts[-1] = texts[-1].replace(f"def {name}(", "def run(", 1)
     body = "\n\n".join(texts)
     imports = [f"import {module}\n" for module in ("math", "torch") if f"{module}." in body]
-    return "from __future__ import annotations\n\n" + "\n".join(imports) + "\n\n" + body
+    constants = [
+        f"{name} = {sizes[value] if isinstance(value, str) else value}\n"
+        for name, value in family.get("constants", {}).items()
+    ]
+    head = "\n".join(["from __future__ import annotations\n", *imports, *constants[:1]])
+    return head + "".join(constants[1:]) + "\n\n" + body
 
 
 def definition_for_interface(interface: Json) -> Json:
     """Give an official interface (a definition without reference) the reference of the family that it fits.
 
-    A family fits if op type, input names and name pattern agree, whatever the sizes. KeyError if none does.
+    The first family fits whose op type, input names (in any order) and name pattern agree, whatever the sizes.
+    KeyError if none does.
     """
+    sizes = {name: axis["value"] for name, axis in interface["axes"].items() if axis["type"] == "const"}
     source = load_sources().get(interface["op_type"])
     for pattern, family in source.FAMILIES.items() if source else ():
         wildcard = re.sub(r"\\\{\w+\\\}", r"\\d+", re.escape(pattern))
-        if re.fullmatch(wildcard, interface["name"]) and list(interface["inputs"]) == list(family["inputs"]):
-            return {**interface, "reference": reference_text(family["reference"])}
+        if (
+            re.fullmatch(wildcard, interface["name"])
+            and interface["inputs"].keys() == family["inputs"].keys()
+        ):
+            return {**interface, "reference": reference_text(family, sizes)}
     raise KeyError(f"no source family fits the interface {interface['name']}")
 
 

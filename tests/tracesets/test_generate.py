@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -163,10 +164,31 @@ def test_small_families_have_official_interfaces_but_for_their_sizes(
 def test_an_interface_gets_the_reference_of_its_family(generate: ModuleType) -> None:
     small = json.loads((TRACESETS / "mini/definitions/rmsnorm/rmsnorm_h128.json").read_text())
     interface = {key: value for key, value in small.items() if key != "reference"}
-    assert generate.definition_for_interface({**interface, "name": "rmsnorm_h4096"}) == {
+    assert generate.definition_for_interface({**interface, "name": "rmsnorm_h2048"}) == {
         **small,
-        "name": "rmsnorm_h4096",
+        "name": "rmsnorm_h2048",
     }
+
+
+def test_a_reference_has_the_constants_of_its_definition(generate: ModuleType) -> None:
+    family = {"reference": [scaled], "constants": {"FACTOR": "width", "SHIFT": 1e-05}}
+    namespace: dict[str, Any] = {}
+    exec(generate.reference_text(family, {"width": 7}), namespace)
+    assert namespace["run"](2) == 14 + 1e-5
+
+
+FACTOR, SHIFT = 1, 0.0
+
+
+def scaled(x: int) -> float:
+    return x * FACTOR + SHIFT
+
+
+def test_the_epsilon_of_llama_is_its_own(generate: ModuleType) -> None:
+    axes = {"batch_size": {"type": "var"}, "hidden_size": {"type": "const", "value": 4096}}
+    interface = {"name": "rmsnorm_h4096", "op_type": "rmsnorm", "axes": axes}
+    interface["inputs"] = {"hidden_states": {}, "weight": {}}
+    assert "EPSILON = 1e-05\n" in generate.definition_for_interface(interface)["reference"]
 
 
 @pytest.mark.parametrize(
