@@ -123,7 +123,12 @@ def definition_for_interface(interface: Json) -> Json:
 
 
 def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"fib_traceset_source_{path.stem}", path)
+    """Import a source file as part of a package, so that it can import what several share from ``.shared``."""
+    package = f"fib_traceset_sources_{uuid.uuid5(NAMESPACE, str(path.parent)).hex}"
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(path.parent)]
+    spec = importlib.util.spec_from_file_location(f"{package}.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from .shared.attention import attend_causal
+
 
 def prefill_causal(
     q: torch.Tensor,
@@ -23,31 +25,13 @@ def prefill_causal(
     has output 0 and lse -inf. Returns output [total_q, heads, d] and lse (base 2) [total_q, heads] float32.
     Sources: Vaswani et al., Attention Is All You Need, equation 1 and section 3.2.3; Ainslie et al., GQA.
     """
-    rows_at_once = 256  # bounds the logits in memory and skips keys that none of these rows sees
     output = torch.zeros_like(q)
     lse = torch.full(q.shape[:2], -math.inf, dtype=torch.float32, device=q.device)
-    kv_heads = k.shape[1]
     q_bounds, kv_bounds = qo_indptr.tolist(), kv_indptr.tolist()
     for b in range(len(q_bounds) - 1):
-        q_first, q_last = q_bounds[b], q_bounds[b + 1]
-        kv_first, kv_last = kv_bounds[b], kv_bounds[b + 1]
-        shift = (kv_last - kv_first) - (q_last - q_first)
-        keys = k[kv_first:kv_last].to(torch.float32).permute(1, 2, 0)
-        values = v[kv_first:kv_last].to(torch.float32).transpose(0, 1)
-        first_seeing = q_first + max(0, -shift)
-        for start in range(first_seeing, q_last, rows_at_once):
-            stop = min(start + rows_at_once, q_last)
-            seen = stop - q_first + shift
-            rows = torch.arange(start - q_first, stop - q_first, device=q.device)
-            hidden = torch.arange(seen, device=q.device) > (rows + shift).unsqueeze(-1)
-            block = q[start:stop].to(torch.float32).unflatten(1, (kv_heads, -1)).permute(1, 2, 0, 3)
-            logits = torch.matmul(block, keys[:, None, :, :seen]) * sm_scale
-            logits.masked_fill_(hidden, -math.inf)
-            sums = torch.logsumexp(logits, dim=-1)
-            weights = torch.exp(logits - sums.unsqueeze(-1))
-            attended = torch.matmul(weights, values[:, None, :seen])
-            output[start:stop] = attended.permute(2, 0, 1, 3).flatten(1, 2).to(q.dtype)
-            lse[start:stop] = sums.permute(2, 0, 1).flatten(1, 2) / math.log(2.0)
+        rows = slice(q_bounds[b], q_bounds[b + 1])
+        seen = slice(kv_bounds[b], kv_bounds[b + 1])
+        output[rows], lse[rows] = attend_causal(q[rows], k[seen], v[seen], sm_scale)
     return output, lse
 
 
@@ -58,7 +42,7 @@ INDPTR = ("int32", "len_indptr")
 FAMILIES = {
     "gqa_ragged_prefill_causal_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}": {
         "description": "Causal grouped-query attention over packed sequences of different lengths.",
-        "reference": [prefill_causal],
+        "reference": [attend_causal, prefill_causal],
         "axes": "num_qo_heads num_kv_heads head_dim len_indptr total_q total_kv",
         "inputs": {
             "q": QUERY,
@@ -83,13 +67,23 @@ def _prefill(head_dim: int, *cases: tuple[int, int, int]) -> list[dict[str, floa
     ]
 
 
+PATTERN = "gqa_ragged_prefill_causal_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}"
+
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads. Fewer keys than queries: the first queries see
     # none; more: every sequence has a prefix that is already in the cache.
     (
         "mini",
-        "gqa_ragged_prefill_causal_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}",
+        PATTERN,
         {"num_qo_heads": 4, "num_kv_heads": 2, "head_dim": 64},
         _prefill(64, (1, 7, 7), (1, 1, 33), (3, 50, 50), (5, 96, 160), (4, 3, 5), (8, 300, 300)),
+    ),
+    (
+        "flashinfer",
+        PATTERN,
+        {"num_qo_heads": 32, "num_kv_heads": 8, "head_dim": 128},
+        _prefill(
+            128, (1, 1, 1), (1, 127, 127), (3, 600, 600), (8, 2048, 4096), (16, 8192, 8192), (34, 13557, 13557)
+        ),
     ),
 ]
