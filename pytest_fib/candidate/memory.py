@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -43,14 +45,17 @@ def map_arena(plan: Plan, fds: list[int]) -> Mapping:
     )
 
 
-def _tensors(memory: mmap.mmap, region: Region, index: int) -> list[torch.Tensor]:
+@contextmanager
+def read_only_on_purpose() -> Iterator[None]:
+    """Silence torch, which warns that it cannot write to a read-only mapping: that is what the mapping is for."""
     with warnings.catch_warnings():
-        # torch warns that it cannot write to a read-only mapping: that is what the mapping is for.
         warnings.simplefilter("ignore")
-        return [
-            _tensor(memory, region.stride * index + slot.offset, slot.numel, slot.shape, slot.dtype)
-            for slot in region.slots
-        ]
+        yield
+
+
+def _tensors(memory: mmap.mmap, region: Region, index: int) -> list[torch.Tensor]:
+    start = region.stride * index
+    return [_tensor(memory, start + slot.offset, slot.numel, slot.shape, slot.dtype) for slot in region.slots]
 
 
 def _tensor(memory: mmap.mmap, offset: int, numel: int, shape: tuple[int, ...], dtype: str) -> torch.Tensor:

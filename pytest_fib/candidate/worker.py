@@ -20,7 +20,7 @@ from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_wi
 from pytest_fib.build import BuildError, language_module
 from pytest_fib.build.sources import PACKAGE
 from pytest_fib.candidate.adapter import Kernel, OutputError, bind
-from pytest_fib.candidate.memory import Mapping, map_arena
+from pytest_fib.candidate.memory import Mapping, map_arena, read_only_on_purpose
 
 _MAX_TRACEBACK = 16 * 1024
 _HARNESS = (
@@ -100,8 +100,9 @@ class Worker:
             return Message(Kind.FAILED, a=Failure.RUNTIME, text="a run was requested before load and attach")
         first, most, timed = message.a, message.b, message.c
         try:
-            while len(self._calls) < most:
-                self._calls.append(kernel.arguments(memory, len(self._calls)))
+            with read_only_on_purpose():
+                while len(self._calls) < most:
+                    self._calls.append(kernel.arguments(memory, len(self._calls)))
             if not timed:
                 kernel.run(self._calls[: memory.control[CALLS]])
                 return Message(Kind.DONE)

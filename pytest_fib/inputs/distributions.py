@@ -45,11 +45,15 @@ class Distributions:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._block, self._digest = -1, b""  # of the last answer: most questions are about the same block
 
     def of(self, call: int) -> str:
         """Return ``NORMAL`` or one of ``OTHERS``."""
-        digest = self._stream.digest(call // BLOCK)
-        return OTHERS[digest[1] % len(OTHERS)] if call % BLOCK == digest[0] % BLOCK else NORMAL
+        block, place = divmod(call, BLOCK)
+        if block != self._block:
+            self._block, self._digest = block, self._stream.digest(block)
+        digest = self._digest
+        return OTHERS[digest[1] % len(OTHERS)] if place == digest[0] % BLOCK else NORMAL
 
 
 def varied_inputs(

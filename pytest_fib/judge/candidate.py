@@ -22,6 +22,7 @@ from pytest_fib.judge.failures import (
     CandidateTimeout,
     IntegrityViolation,
 )
+from pytest_fib.judge.freezer import Freezer
 from pytest_fib.judge.memory import memory_file_of_text
 from pytest_fib.judge.output import Output
 from pytest_fib.judge.zygote import Keeper
@@ -55,6 +56,9 @@ class Candidate:
         self._output_open = True
         self._sequence = 0
         self._arena: JudgeArena | None = None
+        self._attaching = False
+        self._freezer: Freezer | None = None
+        self._host_pid = -1
         self.alive = True
         self.layers = ""
         self._looked = 0
@@ -74,7 +78,7 @@ class Candidate:
         )
 
     def attach(self, arena: JudgeArena) -> None:
-        """Have the candidate map ``arena``."""
+        """Have the candidate map ``arena``; that it did is seen when it has been armed or has run."""
         self.resume()
         plan = memory_file_of_text(arena.plan.to_text())
         try:
@@ -83,23 +87,29 @@ class Candidate:
             raise self._death("attaching memory") from None
         finally:
             os.close(plan)
-        self._expect(time.monotonic() + 60.0, 60.0, "attaching memory")
+        self._attaching = True
         self._arena = arena
 
     def run(self, calls: int, most: int, timeout_s: float) -> Interval:
         """Make ``calls`` calls without a clock worth reading: it runs from request to answer."""
         arena = self._attached()
         arena.control[CALLS] = calls
+        self._attached_by(time.monotonic() + timeout_s, timeout_s)
         start = time.perf_counter_ns()
         self._send(Message(Kind.RUN, b=most), "running")
         self._expect(time.monotonic() + timeout_s, timeout_s, "running")
         return Interval(time.perf_counter_ns() - start)
 
-    def arm(self, requests: int, most: int, timeout_s: float) -> None:
-        """Prepare the candidate for ``requests`` timed requests of up to ``most`` calls each; leave it stopped."""
+    def call_up(self, requests: int, most: int) -> None:
+        """Have the candidate get ready for ``requests`` timed requests of up to ``most`` calls each; see ``arm``."""
         self._send(Message(Kind.RUN, a=self._sequence + 1, b=most, c=requests), "running")
         self.resume()
-        self._spin(READY, self._sequence + 1, time.monotonic() + timeout_s, timeout_s)
+
+    def arm(self, timeout_s: float) -> None:
+        """Wait until the candidate that was called up is ready, and leave it stopped."""
+        deadline = time.monotonic() + timeout_s
+        self._spin(READY, self._sequence + 1, deadline, timeout_s)
+        self._attached_by(deadline, timeout_s)
         self.stop()
 
     def run_timed(
@@ -144,13 +154,13 @@ class Candidate:
         IntegrityViolation
             If they do not stop.
         """
-        if not self._freezer.stop(self._host_pid):
+        if not self._frozen_by().stop(self._host_pid):
             self.kill()
             raise IntegrityViolation("processes of the candidate multiply or do not stop between requests")
 
     def resume(self) -> None:
         """Let this candidate run, whoever stopped it; candidates of other trials stay stopped."""
-        self._freezer.resume(self._host_pid)
+        self._frozen_by().resume(self._host_pid)
 
     def settle(self) -> None:
         """Wait until those that were killed before are gone, so that nothing but this candidate runs."""
@@ -161,9 +171,22 @@ class Candidate:
         if self.alive:
             self.alive = False
             self._keeper.kill(self.pid)
+            if self._freezer is not None:
+                self._freezer.close()
             self.output.drain()
             self._sock.close()
             self.output.close()
+
+    def _attached_by(self, deadline: float, timeout_s: float) -> None:
+        """Wait for the answer to ``attach`` if it has not been read yet."""
+        if self._attaching:
+            self._attaching = False
+            self._expect(deadline, timeout_s, "attaching memory")
+
+    def _frozen_by(self) -> Freezer:
+        if self._freezer is None:
+            raise RuntimeError("stop or resume before load")
+        return self._freezer
 
     def _attached(self) -> JudgeArena:
         if self._arena is None:
@@ -235,6 +258,9 @@ class Candidate:
         if time.monotonic() > deadline:
             self._timeout(timeout_s, "running")
         if self._look_around(0, "running") and not done():
+            if self._attaching:
+                self._attached_by(deadline, timeout_s)
+                return
             # A message instead of a word: the request failed before it could be timed.
             self._expect(deadline, timeout_s, "running")
             raise CandidateError("the candidate answered a timed request without running it")

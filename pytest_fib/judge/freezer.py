@@ -15,6 +15,8 @@ import time
 from pytest_fib.errors import FibError
 
 _PATIENCE_S = 5.0
+_MOST_BYTES = 1 << 16
+_LINKS_OF_ONE_THREAD = 3
 
 
 class Freezer:
@@ -28,6 +30,10 @@ class Freezer:
 
     def __init__(self, keeper: int) -> None:
         self._keeper = keeper
+        self._processes: dict[int, _Process] = {}
+        self._asleep: dict[
+            int, list[int]
+        ] = {}  # children of the keeper that are stopped, with all below them
 
     def find(self, inner: int) -> int:
         """Return the process id, here, of the keeper's child that has the id ``inner`` in its own namespace."""
@@ -43,19 +49,90 @@ class Freezer:
         """Stop every process below the keeper, ``first`` at once; return whether none of them runs any more."""
         _signal(first, signal.SIGSTOP)
         deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            running = [pid for pid in descendants(self._keeper) if not _is_stopped(pid)]
+        while True:
+            trees = {root: [root, *self._below(root)] for root in self._process(self._keeper).children()}
+            running = [pid for tree in trees.values() for pid in tree if not self._process(pid).is_stopped()]
             if not running:
+                # Who does not run starts nobody: until one of them is resumed, these are all there are.
+                self._asleep = trees
                 return True
+            if time.monotonic() > deadline:
+                return False
             for pid in running:
                 _signal(pid, signal.SIGSTOP)
-        return False
 
     def resume(self, candidate: int) -> None:
         """Let ``candidate`` and its descendants run again; other candidates of the keeper stay stopped."""
-        for pid in descendants(candidate):
+        for pid in reversed(self._asleep.pop(candidate, None) or [candidate, *self._below(candidate)]):
             _signal(pid, signal.SIGCONT)
-        _signal(candidate, signal.SIGCONT)
+
+    def close(self) -> None:
+        """Close the files of ``/proc`` that are kept open."""
+        for process in self._processes.values():
+            process.close()
+        self._processes.clear()
+
+    def _below(self, root: int) -> list[int]:
+        found = self._process(root).children()
+        for pid in found:
+            found += self._process(pid).children()
+        return found
+
+    def _process(self, pid: int) -> _Process:
+        known = self._processes.get(pid)
+        if known is None or known.gone:
+            if known is not None:
+                known.close()
+            known = self._processes[pid] = _Process(pid)
+        return known
+
+
+class _Process:
+    """What is asked of one process between every two requests, from files that stay open: this costs latency.
+
+    The files go on to speak of the process that they were opened for, even if another one gets its id.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._children = _opened(f"/proc/{pid}/task/{pid}/children")
+        self._stat = _opened(f"/proc/{pid}/stat")
+        self.gone = self._children < 0 or self._stat < 0
+
+    def children(self) -> list[int]:
+        """Return the ids of the children of all threads; none if the process is gone."""
+        try:
+            # A folder has a link to itself, one from its parent, and one from each folder in it: here, threads.
+            if os.stat(f"/proc/{self._pid}/task").st_nlink != _LINKS_OF_ONE_THREAD:
+                return children(self._pid)
+            return [int(pid) for pid in os.pread(self._children, _MOST_BYTES, 0).split()]
+        except OSError:
+            self.gone = True
+            return []
+
+    def is_stopped(self) -> bool:
+        """Whether no thread runs; a process that is gone or only waits to be reaped does not run either."""
+        try:
+            # The state follows the name, which may hold anything but ends with the last bracket.
+            state = os.pread(self._stat, _MOST_BYTES, 0).rpartition(b")")[2].split(None, 1)[0]
+        except OSError:
+            self.gone = True
+            return True
+        return state in (b"T", b"t", b"Z", b"X")
+
+    def close(self) -> None:
+        """Close both files."""
+        for fd in (self._children, self._stat):
+            if fd >= 0:
+                os.close(fd)
+        self._children = self._stat = -1
+
+
+def _opened(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def descendants(root: int) -> list[int]:
@@ -76,15 +153,6 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def _is_stopped(pid: int) -> bool:
-    """Whether no thread of ``pid`` runs; a process that is gone or only waits to be reaped does not run either."""
-    try:
-        # The state follows the name, which may hold anything but ends with the last bracket.
-        return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split(None, 1)[0] in (b"T", b"t", b"Z", b"X")
-    except OSError:
-        return True
-
-
 def _innermost_id(pid: int) -> int:
     with contextlib.suppress(OSError):
         for line in _read(f"/proc/{pid}/status").splitlines():
@@ -101,6 +169,6 @@ def _signal(pid: int, number: int) -> None:
 def _read(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, 1 << 16)
+        return os.read(fd, _MOST_BYTES)
     finally:
         os.close(fd)

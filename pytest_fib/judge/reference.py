@@ -56,7 +56,7 @@ class Reference:
         """
         if self._mutates is not False:
             inputs = {name: _copy(value) for name, value in inputs.items()}
-        versions = {name: value._version for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+        versions = {} if self._mutates is not None else _versions(inputs)
         start = time.perf_counter_ns()
         try:
             with torch.no_grad():
@@ -68,7 +68,7 @@ class Reference:
             ) from error
         elapsed = time.perf_counter_ns() - start
         if self._mutates is None:
-            self._mutates = any(inputs[name]._version != version for name, version in versions.items())  # type: ignore[union-attr]
+            self._mutates = _versions(inputs) != versions
         return self._outputs(result, shapes), elapsed
 
     def in_float64(
@@ -169,6 +169,11 @@ def _widened(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | f
     if not isinstance(value, torch.Tensor):
         return value
     return value.to(torch.float64) if value.dtype in NARROW else value.clone()
+
+
+def _versions(inputs: Inputs) -> dict[str, int]:
+    """Return how often each tensor has been written to, as torch counts."""
+    return {name: value._version for name, value in inputs.items() if isinstance(value, torch.Tensor)}
 
 
 def _copy(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | float | bool:
