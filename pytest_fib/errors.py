@@ -10,7 +10,20 @@ class FibError(Exception):
 
 
 class DataError(FibError):
-    """A dataset or solution file cannot be used; the message names the file, the field and the remedy."""
+    """A dataset or solution file cannot be used; the message names the file, the field and the remedy.
+
+    Attributes
+    ----------
+    where
+        The file, perhaps with a line, that the message begins with; empty if the sentences name it themselves.
+    sentences
+        Everything that is wrong with it, one sentence each; the message has the first.
+    """
+
+    def __init__(self, *sentences: str, where: str = "") -> None:
+        super().__init__(f"{where}: {sentences[0]}" if where else sentences[0])
+        self.where = where
+        self.sentences = sentences
 
 
 class SettingsError(FibError):

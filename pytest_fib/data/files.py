@@ -27,8 +27,9 @@ def naming(path: Path, lineno: int | None = None) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        where = shown(path) if lineno is None else f"{shown(path)}:{lineno}"
-        raise DataError(f"{where}: {error}") from None
+        here = shown(path) if lineno is None else f"{shown(path)}:{lineno}"
+        where = f"{here}: {error.where}" if error.where else here
+        raise DataError(*error.sentences, where=where) from None
 
 
 def shown(path: Path) -> str:

@@ -14,6 +14,7 @@ from pytest_fib.errors import DataError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _NOT_THERE = object()
+_LISTED = 50
 _DEMANDS = {
     "dict_type": "should be an object",
     "model_type": "should be an object",
@@ -41,12 +42,13 @@ def validated(
     Raises
     ------
     DataError
-        The fields do not fit; the sentence names the first that does not.
+        The fields do not fit; the message names the first that does not, its ``sentences`` each of them.
     """
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise DataError(_sentence(error.errors(include_url=False)[0], fields, renamed)) from None
+        found = error.errors(include_url=False)[:_LISTED]
+        raise DataError(*dict.fromkeys(_sentence(each, fields, renamed) for each in found)) from None
 
 
 def _sentence(error: ErrorDetails, fields: dict[str, Any], renamed: Mapping[str, str]) -> str:

@@ -36,13 +36,15 @@ def read_definition(path: Path) -> Definition:
 
 
 def definition_remarks(definition: Definition, path: Path) -> tuple[str, ...]:
-    """Return what is unusual about where a definition lies, one sentence each."""
+    """Return what is unusual about where a definition lies, one sentence each, without the file's name."""
     remarks = []
     if path.stem not in (definition.name, "definition"):
-        remarks.append(f"{shown(path)} holds definition '{escape(definition.name, 80)}'; rename one of them")
+        remarks.append(
+            f"field 'name' is '{escape(definition.name, 80)}', unlike the file's name; rename one of them"
+        )
     if definition.op_type and path.parent.name not in (definition.op_type, "definitions"):
         remarks.append(
-            f"{shown(path)} has op_type '{escape(definition.op_type, 80)}', unlike its folder; move it"
+            f"field 'op_type' is '{escape(definition.op_type, 80)}', unlike the folder's name; move the file"
         )
     return tuple(remarks)
 
@@ -158,7 +160,7 @@ def _or_error(read: Callable[[bytes, int], _Item], raw: bytes, path: Path, linen
     try:
         return read(raw, lineno)
     except DataError as error:
-        return DataError(f"{shown(path)}:{lineno}: {error}")
+        return DataError(*error.sentences, where=f"{shown(path)}:{lineno}")
 
 
 def _trace_from_line(raw: bytes, _: int) -> Trace:

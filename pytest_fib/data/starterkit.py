@@ -40,8 +40,9 @@ def read_kit(folder: Path) -> tuple[dict[str, Any], list[str]]:
     config_file = folder / "config.toml"
     if not os.path.lexists(config_file):
         raise DataError(
-            f"{files.shown(folder)}: the folder has no config.toml, so it is no starter kit; name each JSON file, or "
-            "the folder or a glob in the ini option fib_solutions"
+            "the folder has no config.toml, so it is no starter kit; name each JSON file, or "
+            "the folder or a glob in the ini option fib_solutions",
+            where=files.shown(folder),
         )
     with naming(config_file):
         solution, build = _tables(config_file)

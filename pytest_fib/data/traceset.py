@@ -75,6 +75,14 @@ class Traceset:
         """Return the workload files, sorted."""
         return sorted(path for paths in self._workload_index.values() for path in paths)
 
+    def solution_files(self) -> list[Path]:
+        """Return the JSON files below ``solutions/``, sorted."""
+        return self._listed("solutions", (".json",))
+
+    def trace_files(self) -> list[Path]:
+        """Return the trace files, sorted."""
+        return self._listed("traces", (".jsonl", ".json"))
+
     def resolve_blob(self, path_text: str) -> Path:
         """Return the real path of the file that a workload's ``path`` names, relative to the dataset's root.
 
@@ -118,10 +126,12 @@ class Traceset:
 
     def _index(self, room: str, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
         index: dict[str, list[Path]] = {}
-        for path in sorted(self._files(self.root / room, set())):
-            if path.suffix in suffixes:
-                index.setdefault(path.stem, []).append(path)
+        for path in self._listed(room, suffixes):
+            index.setdefault(path.stem, []).append(path)
         return index
+
+    def _listed(self, room: str, suffixes: tuple[str, ...]) -> list[Path]:
+        return sorted(path for path in self._files(self.root / room, set()) if path.suffix in suffixes)
 
     def _files(self, folder: Path, visited: set[Path]) -> Iterator[Path]:
         """Walk a folder, following links that stay inside, visiting no folder twice."""

@@ -253,8 +253,8 @@ def test_an_unusual_place_is_a_remark(definition_json: Json, write: Write) -> No
     definition = read_definition(usual)
     assert definition_remarks(definition, usual) == ()
     by_name, by_folder = definition_remarks(definition, unusual)
-    assert "holds definition 'scale_rows_n64'" in by_name
-    assert "has op_type 'scale', unlike its folder" in by_folder
+    assert "field 'name' is 'scale_rows_n64', unlike the file's name" in by_name
+    assert "field 'op_type' is 'scale', unlike the folder's name" in by_folder
 
 
 def test_a_hostile_name_is_escaped_in_messages(definition_json: Json) -> None:

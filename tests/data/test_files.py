@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_fib.data import files
+from pytest_fib.data.files import naming
+from pytest_fib.data.readers import read_definition
 from pytest_fib.errors import DataError
 
 JSON_VALUES = st.recursive(
@@ -87,3 +89,20 @@ def test_the_data_room_needs_no_torch() -> None:
         "assert not {'torch', 'numpy', 'pytest', 'triton'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_error_keeps_all_sentences_and_where(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught, naming(tmp_path / "kit"), naming(Path("a.py"), 3):
+        raise DataError("one is wrong", "two is wrong")
+    assert caught.value.sentences == ("one is wrong", "two is wrong")
+    assert caught.value.where == f"{tmp_path / 'kit'}: a.py:3"
+    assert str(caught.value) == f"{tmp_path / 'kit'}: a.py:3: one is wrong"
+
+
+def test_every_wrong_field_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "d.json"
+    path.write_text('{"name": 3, "axes": {}, "inputs": {}, "outputs": {"y": {"shape": []}}}')
+    with pytest.raises(DataError) as caught:
+        read_definition(path)
+    assert caught.value.where == str(path)
+    assert [sentence.split("'")[1] for sentence in caught.value.sentences] == ["name", "outputs.y.dtype"]

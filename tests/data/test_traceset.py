@@ -237,3 +237,13 @@ def test_a_dangling_link_is_a_skip(root: Path) -> None:
     (root / "blob" / "gone.safetensors").symlink_to(root / "blob" / "nothing")
     with pytest.raises(NotJudgeable, match="is not a file; fetch it again"):
         Traceset(root).resolve_blob("blob/gone.safetensors")
+
+
+def test_solutions_and_traces_are_listed(tmp_path: Path) -> None:
+    for name in ("solutions/a/b.json", "solutions/a.jsonl", "traces/me/op/d.jsonl", "traces/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    traceset = Traceset(tmp_path)
+    assert traceset.solution_files() == [tmp_path / "solutions/a/b.json"]
+    assert traceset.trace_files() == [tmp_path / "traces/me/op/d.jsonl"]
