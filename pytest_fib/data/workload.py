@@ -18,9 +18,14 @@ class _Frozen(BaseModel):
 
 
 class RandomInput(_Frozen):
-    """Content that the judge draws."""
+    """Content that the judge draws.
+
+    ``edges``, on any input of a workload, asks for empty sequences, least and greatest lengths (not in the official
+    schema, never written).
+    """
 
     type: Literal["random"] = "random"
+    edges: bool = Field(default=False, exclude=True)
 
 
 class ScalarInput(_Frozen):

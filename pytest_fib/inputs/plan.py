@@ -195,6 +195,9 @@ class _Planner:
             shapes={name: layout.shape for name, layout in self._layouts.items()},
             dtypes={name: inputs[name].dtype for name in self._layouts},
             drawn=drawn,
+            edges=any(
+                isinstance(item, RandomInput) and item.edges for item in self._workload.inputs.values()
+            ),
         )
 
     def _check_names(self) -> None:

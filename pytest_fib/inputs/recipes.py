@@ -57,7 +57,8 @@ Recipe = Plain | Normal | Uniform | Probabilities | Structured
 class Problem:
     """What a structured generator may look at: sizes and types, never a seed.
 
-    ``shapes`` and ``dtypes`` hold all tensor inputs; ``drawn`` names those that recipes are used for.
+    ``shapes`` and ``dtypes`` hold all tensor inputs; ``drawn`` names those that recipes are used for. ``edges`` asks
+    for the least common content that is still valid: empty sequences, lengths that are the least or the most.
     """
 
     definition: str
@@ -66,3 +67,4 @@ class Problem:
     shapes: Mapping[str, Shape]
     dtypes: Mapping[str, str]
     drawn: frozenset[str]
+    edges: bool = False

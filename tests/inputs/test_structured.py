@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_fib.errors import NotJudgeable
 from pytest_fib.inputs import InputPlan
-from pytest_fib.inputs.structured.rules import pages, partition
+from pytest_fib.inputs.structured.rules import at_least_one_each, lengths, pages, partition
 
 Make = Callable[..., InputPlan]
 Drawn = dict[str, torch.Tensor]
@@ -28,7 +28,8 @@ def test_partition_keeps_its_bounds(data: st.DataObject) -> None:
     minimum = np.array(data.draw(st.lists(st.integers(0, 20), max_size=12)), dtype=np.int64)
     spare = np.array([data.draw(st.integers(0, 20)) for _ in minimum], dtype=np.int64)
     total = int(minimum.sum()) + data.draw(st.integers(0, int(spare.sum())))
-    parts = partition(np.random.default_rng(data.draw(st.integers(0, 99))), total, minimum, minimum + spare)
+    rng, edges = np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.booleans())
+    parts = partition(rng, total, minimum, minimum + spare, edges=edges)
     assert parts.sum() == total
     assert ((parts >= minimum) & (parts <= minimum + spare)).all()
 
@@ -49,6 +50,35 @@ def test_parts_differ_by_a_factor_of_about_three() -> None:
     parts = partition(np.random.default_rng(0), 100_000, np.zeros(100, dtype=np.int64))
     assert 400 < parts.min() < 700
     assert 1300 < parts.max() < 1600
+
+
+def test_at_edges_a_third_of_the_parts_is_empty_and_never_all() -> None:
+    minimum = at_least_one_each(100_000, 100, edges=True)
+    parts = partition(np.random.default_rng(0), 100_000, minimum, edges=True)
+    assert 20 < (parts == 0).sum() < 50
+    for seed in range(50):
+        pair = partition(np.random.default_rng(seed), 7, at_least_one_each(7, 2, edges=True), edges=True)
+        assert pair.sum() == 7
+
+
+def test_at_edges_half_of_the_lengths_are_the_least_or_the_most() -> None:
+    least = np.full(1000, 3, dtype=np.int64)
+    drawn = lengths(np.random.default_rng(0), least, 100, edges=True)
+    assert ((drawn >= 3) & (drawn <= 100)).all()
+    assert (drawn == 3).sum() > 200
+    assert (drawn == 100).sum() > 200
+    assert (lengths(np.random.default_rng(0), least, 100) == 3).sum() < 50
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_workload_may_ask_for_empty_sequences(make_plan: Make, asks: bool) -> None:
+    tensors = {"q": (["total_q", 4, 8], "bfloat16"), "k": (["total_kv", 2, 8], "bfloat16")}
+    offsets = {name: (["len"], "int32") for name in ("qo_indptr", "kv_indptr")}
+    axes = {"total_q": 64, "total_kv": 64, "len": 9}
+    sources = {"q": {"type": "random", "edges": asks}}
+    plan = make_plan({**tensors, **offsets}, axes, sources=sources, op_type="gqa_ragged")
+    empty = [bool((content["qo_indptr"].diff() == 0).any()) for content in plan.draw_many(range(20))]
+    assert sum(empty) > 10 if asks else not any(empty)
 
 
 @FAST

@@ -39,17 +39,16 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
         raise rules.impossible(problem, f"{queries} queries belong to no sequence")
 
     def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        return rules.offsets(
-            rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)), length
-        )
+        least = rules.at_least_one_each(queries, sequences, edges=problem.edges)
+        return rules.offsets(rules.partition(rng, queries, least, edges=problem.edges), length)
 
     def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
         most = np.full(sequences, num_pages, dtype=np.int64)
-        least = rules.at_least_one_each(indices, sequences)
+        least = rules.at_least_one_each(indices, sequences, edges=problem.edges)
         if prefill:
             wanted = np.maximum(least, -(-np.diff(lookup("qo_indptr")) // page_size))
             least = wanted if wanted.sum() <= indices and (wanted <= most).all() else least
-        return rules.offsets(rules.partition(rng, indices, least, most), length)
+        return rules.offsets(rules.partition(rng, indices, least, most, edges=problem.edges), length)
 
     def kv_indices(rng: np.random.Generator, lookup: Lookup) -> Array:
         return rules.pages(rng, indices, num_pages)
@@ -59,7 +58,7 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
         if prefill:
             full = np.maximum(0, np.diff(lookup("kv_indptr")) - 1) * page_size
             least = np.clip(np.diff(lookup("qo_indptr")) - full, 1, page_size)
-        return rng.integers(least, page_size + 1)
+        return rules.lengths(rng, least, page_size, edges=problem.edges)
 
     made = {
         "qo_indptr": qo_indptr,

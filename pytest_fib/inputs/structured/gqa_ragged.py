@@ -31,14 +31,13 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
         raise rules.impossible(problem, f"{queries} queries and {keys} keys belong to no sequence")
 
     def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        return rules.offsets(
-            rules.partition(rng, queries, rules.at_least_one_each(queries, sequences)), length
-        )
+        least = rules.at_least_one_each(queries, sequences, edges=problem.edges)
+        return rules.offsets(rules.partition(rng, queries, least, edges=problem.edges), length)
 
     def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
         wanted = np.diff(lookup("qo_indptr"))
-        least = wanted if keys >= queries else rules.at_least_one_each(keys, sequences)
-        return rules.offsets(rules.partition(rng, keys, least), length)
+        least = wanted if keys >= queries else rules.at_least_one_each(keys, sequences, edges=problem.edges)
+        return rules.offsets(rules.partition(rng, keys, least, edges=problem.edges), length)
 
     return {"qo_indptr": Structured(qo_indptr), "kv_indptr": Structured(kv_indptr)}
 

@@ -17,10 +17,18 @@ def has_ranks(problem: Problem, needed: Mapping[str, int], optional: Mapping[str
     return all(len(problem.shapes.get(name, ())) == rank for name, rank in {**needed, **present}.items())
 
 
-def partition(rng: np.random.Generator, total: int, minimum: Array, maximum: Array | None = None) -> Array:
+def partition(
+    rng: np.random.Generator,
+    total: int,
+    minimum: Array,
+    maximum: Array | None = None,
+    *,
+    edges: bool = False,
+) -> Array:
     """Split ``total`` into one part per element of ``minimum``; parts differ by a factor of about three.
 
-    Every part lies in [minimum, maximum] (int64). ValueError if no such partition exists.
+    Every part lies in [minimum, maximum] (int64). With ``edges`` about every third part has no more than its minimum.
+    ValueError if no such partition exists.
     """
     rest = total - int(minimum.sum())
     if rest < 0 or (minimum.size == 0 and rest > 0):
@@ -29,7 +37,12 @@ def partition(rng: np.random.Generator, total: int, minimum: Array, maximum: Arr
         )
     if minimum.size == 0:
         return minimum
-    weights = np.cumsum(rng.uniform(0.5, 1.5, minimum.size))
+    weights = rng.uniform(0.5, 1.5, minimum.size)
+    if edges:
+        shares = rng.random(minimum.size) < 2 / 3
+        shares[rng.integers(minimum.size)] = True
+        weights *= shares
+    weights = np.cumsum(weights)
     bounds = np.floor(weights * (rest / weights[-1])).astype(np.int64)
     bounds[-1] = rest
     parts = minimum + np.diff(bounds, prepend=0)
@@ -54,9 +67,18 @@ def offsets(parts: Array, length: int) -> Array:
     return np.concatenate(([0], np.cumsum(parts)))[:length]
 
 
-def at_least_one_each(total: int, parts: int) -> Array:
-    """Return minimum sizes: one each if ``total`` suffices for that, else zero."""
-    return np.full(parts, 1 if total >= parts else 0, dtype=np.int64)
+def at_least_one_each(total: int, parts: int, *, edges: bool = False) -> Array:
+    """Return minimum sizes: one each if ``total`` suffices for that, else, and with ``edges``, zero."""
+    return np.full(parts, 1 if total >= parts and not edges else 0, dtype=np.int64)
+
+
+def lengths(rng: np.random.Generator, least: Array, most: int, *, edges: bool = False) -> Array:
+    """Return lengths in [``least``, ``most``], all equally likely; with ``edges`` half of them are one of the two."""
+    drawn = rng.integers(least, most + 1)
+    if not edges:
+        return drawn
+    ends = np.where(rng.random(drawn.shape) < 0.5, least, most)
+    return np.where(rng.random(drawn.shape) < 0.5, ends, drawn)
 
 
 def pages(rng: np.random.Generator, count: int, num_pages: int) -> Array:
