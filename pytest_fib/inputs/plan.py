@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from pytest_fib.inputs.distributions import NORMAL, Distributions, varied_inputs
 from pytest_fib.inputs.dtypes import TORCH
 from pytest_fib.inputs.keys import Stream
 from pytest_fib.inputs.pool import Pool
-from pytest_fib.inputs.recipes import Plain, Probabilities, Problem, Recipe
+from pytest_fib.inputs.recipes import Plain, Problem, Recipe
 from pytest_fib.inputs.scalars import Scalar
 from pytest_fib.inputs.sources import Constant, Drawing, Drawn, Source, TensorLayout
 from pytest_fib.inputs.structured import GENERATORS
@@ -66,7 +66,12 @@ class InputPlan:
         """Return what the plain random float inputs of ``call`` are like: ``normal`` or something else."""
         return NORMAL if self._distributions is None else self._distributions.of(call)
 
-    def draw(self, call: int, out: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+    def draw(
+        self,
+        call: int,
+        out: Mapping[str, torch.Tensor] | None = None,
+        only: Collection[str] | None = None,
+    ) -> dict[str, torch.Tensor]:
         """Return the input tensors of one call, contiguous, on the plan's device.
 
         Equal calls give equal content; different calls give independent content in every input that is drawn,
@@ -80,13 +85,15 @@ class InputPlan:
         out
             Tensors to fill instead of new ones, by name: contiguous, with the plan's shape and dtype, not
             necessarily for all inputs. Drawing into CPU tensors saves a copy of the bulk data.
+        only
+            The names of the inputs that are wanted; None for all.
         """
         given = out or {}
         direct = {name: tensor for name, tensor in given.items() if tensor.device.type == "cpu"}
         drawing = Drawing(call, self.distribution(call), self._sources, direct)
-        drawn = {name: drawing.tensor(name) for name in self._sources}
+        drawn = {name: drawing.tensor(name) for name in self._sources if only is None or name in only}
         for name, tensor in given.items():
-            if name not in direct:
+            if name not in direct and name in drawn:
                 drawn[name] = tensor.copy_(drawn[name])
         if self._device.type == "cpu":
             return drawn
@@ -280,11 +287,7 @@ class _Planner:
         return {name: inputs.source(name, self._layouts[name]) for name in names}
 
     def _recipes(self, problem: Problem, absent: Iterable[str]) -> dict[str, Recipe]:
-        known: dict[str, Recipe] = {}
-        if self._generator:
-            known = self._generator.recipes(problem)
-        elif self._definition.op_type == "sampling" and "probs" in self._layouts:
-            known = {"probs": Probabilities()}
+        known = self._generator.recipes(problem) if self._generator else {}
         for name in absent:
             if name not in known and not self._layouts[name].dtype.is_floating_point:
                 raise NotJudgeable(
