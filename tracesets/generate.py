@@ -72,14 +72,20 @@ def definition(op_type: str, pattern: str, family: Json, sizes: dict[str, int]) 
 
 
 def workload_lines(traceset: str, document: Json, workloads: list[Json]) -> Iterator[Json]:
-    """Yield the wrapped workload lines of a definition; uuids depend on content alone."""
+    """Yield the wrapped workload lines of a definition; uuids depend on content alone.
+
+    Equal workloads are told apart by how many equal ones came before; their random inputs differ.
+    """
+    keys: list[str] = []
     for values in workloads:
         axes = {axis: values[axis] for axis, kind in document["axes"].items() if kind["type"] == "var"}
         inputs = {name: _input(name, values) for name in document["inputs"]}
         unknown = values.keys() - axes.keys() - inputs.keys()
         if unknown:
             raise ValueError(f"{document['name']}: neither axis nor input: {sorted(unknown)}")
-        key = json.dumps([traceset, document["name"], axes, inputs])
+        keys.append(json.dumps([traceset, document["name"], axes, inputs]))
+        repeated = keys.count(keys[-1]) - 1
+        key = f"{keys[-1]}{repeated or ''}"
         yield {
             "definition": document["name"],
             "solution": None,

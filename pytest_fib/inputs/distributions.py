@@ -15,7 +15,7 @@ import torch
 from pytest_fib.data.definition import Definition
 from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of
 from pytest_fib.inputs.keys import Stream, generator
-from pytest_fib.inputs.pool import HEAVY, SCALABLE, SPARSE, Pool
+from pytest_fib.inputs.pool import HEAVY, MOST_POWER, SCALABLE, SPARSE, Pool
 from pytest_fib.inputs.recipes import Plain, Recipe
 
 NORMAL = "normal"
@@ -29,7 +29,7 @@ OTHERS = (SCALED, HEAVY_TAILED, SPARSE_ROWS, SPIKES, CONSTANT_ROWS)
 BLOCK = 4
 """Of so many consecutive calls exactly one, at a secret place, has another distribution."""
 
-_MOST_POWER, _SPIKE = 5, (4.0, 6.0)  # powers of two
+_SPIKE = (4.0, 6.0)  # powers of two
 # Products of two tensors, summed over thousands of elements, have to fit float16.
 _MOST_POWER_HALF, _SPIKE_HALF = 3, (3.0, 5.0)
 
@@ -93,7 +93,7 @@ def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool, digest: b
     elif distribution == SPARSE_ROWS:
         pool.fill(bits, SPARSE + dtype, digest)
     elif distribution == SCALED:
-        power = 1 + digest[24] % (_MOST_POWER_HALF if out.dtype is torch.float16 else _MOST_POWER)
+        power = 1 + digest[24] % (_MOST_POWER_HALF if out.dtype is torch.float16 else MOST_POWER)
         pool.fill(bits, SCALABLE + dtype, digest, power if digest[25] & 1 else -power)
     elif distribution == CONSTANT_ROWS and _rows(out) > 1:
         _fill_rows(out, dtype, pool, digest)

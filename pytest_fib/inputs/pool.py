@@ -26,12 +26,19 @@ UNIFORM = "uniform"  # float32 in [1, 2)
 HEAVY = "heavy "  # before the name of a float dtype: normal times exp(normal), clipped
 SPARSE = "sparse "  # before the name of a float dtype: one element of eight is normal, the others are zero
 SCALABLE = "scalable "  # before the name of a float dtype: normal, but no magnitude is below 2^-8
+UNIT = "unit "  # before a number of elements and the name of a float dtype, see ``unit_rows``
+MOST_POWER = 5  # of two, by which scalable content may be multiplied or divided
 _ONE = 0x3F800000  # float32 1.0
 _MANTISSA = 1 << 23
 _CLIP, _CLIP_HALF = 128.0, 32.0  # products of two numbers, summed over thousands, have to fit float16
 _INT_BITS = 11  # int16 and wider: [-1024, 1024)
 
 Bits = np.ndarray[Any, Any]
+
+
+def unit_rows(length: int, dtype: str) -> str:
+    """Return the content whose rows of ``length`` elements, at most WINDOW, are random directions of norm 1."""
+    return f"{UNIT}{length} {dtype}"
 
 
 class Pool:
@@ -50,26 +57,28 @@ class Pool:
             Flat array of integers with the item size of the content, e.g. from ``dtypes.empty_bits``.
         content
             A dtype name (floats: standard normal, those of 8 bits clamped to [-2, 2]; int8 and uint8: all
-            values; wider integers: [-1024, 1024); bool: both), one after ``HEAVY``, ``SPARSE`` or ``SCALABLE``, or
-            ``UNIFORM``.
+            values; wider integers: [-1024, 1024); bool: both), one after ``HEAVY``, ``SPARSE`` or ``SCALABLE``,
+            ``UNIFORM``, or what ``unit_rows`` returns (``out`` then holds whole rows).
         digest
             32 secret bytes; equal bytes give equal content.
         power
-            With ``SCALABLE``: floats are multiplied by two to this power, -5 to 5.
+            With ``SCALABLE``: floats are multiplied by two to this power, -MOST_POWER to MOST_POWER.
         """
         values, masks = self._arrays.get(content) or self._make(content)
-        count = out.size
-        if count <= WINDOW:
-            first = int.from_bytes(digest[:8], "little") % (SIZE - count + 1)
+        row = _row_length(content)
+        count, window = out.size, WINDOW // row * row
+        if count <= window:
+            first = int.from_bytes(digest[:8], "little") % ((values.size - count) // row + 1) * row
             second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
             np.bitwise_xor(values[first : first + count], masks[second : second + count], out=out)
             if power:
                 _shift_exponents(out, content, power)
             return
-        starts = range(0, count, WINDOW)
+        starts = range(0, count, window)
         places = generator(digest).integers(0, SIZE - WINDOW + 1, (len(starts), 2)).tolist()
         for start, (first, second) in zip(starts, places, strict=True):
-            part = out[start : start + WINDOW]
+            part = out[start : start + window]
+            first -= first % row
             np.bitwise_xor(values[first : first + part.size], masks[second : second + part.size], out=part)
             if power:
                 _shift_exponents(part, content, power)  # while it is in the cache
@@ -82,6 +91,10 @@ class Pool:
             kind, name = content.split()
             values, masks = self._arrays.get(name) or self._make(name)
             pair = _DERIVED[kind + " "](rng, values, TORCH[name]), masks
+        elif content.startswith(UNIT):
+            name = content.split()[-1]
+            values, masks = self._arrays.get(name) or self._make(name)
+            pair = _unit(values, TORCH[name], _row_length(content)), masks
         elif TORCH[content].is_floating_point:
             pair = _normal(rng, TORCH[content])
         else:
@@ -114,6 +127,17 @@ def _sparse(rng: np.random.Generator, values: Bits, dtype: torch.dtype) -> Bits:
 def _scalable(rng: np.random.Generator, values: Bits, dtype: torch.dtype) -> Bits:
     normal = torch.from_numpy(values).view(dtype).double()
     return bits_of(normal.abs().clamp_(min=2.0**-8).copysign_(normal).to(dtype))
+
+
+def _row_length(content: str) -> int:
+    """How many elements belong together: windows of values begin and end between rows (of masks anywhere)."""
+    return int(content.split()[1]) if content.startswith(UNIT) else 1
+
+
+def _unit(values: Bits, dtype: torch.dtype, length: int) -> Bits:
+    whole = values[: SIZE // length * length]
+    rows = torch.from_numpy(whole).view(dtype).double().view(-1, length)
+    return bits_of((rows / rows.norm(dim=1, keepdim=True)).to(dtype))
 
 
 _DERIVED: dict[str, Callable[[np.random.Generator, Bits, torch.dtype], Bits]] = {

@@ -29,6 +29,11 @@ class Normal:
 
 
 @dataclass(frozen=True)
+class Directions:
+    """Rows along the last dimension that are vectors of length 1, in directions that are all equally likely."""
+
+
+@dataclass(frozen=True)
 class Uniform:
     """Uniform in [``low``, ``high``)."""
 
@@ -50,7 +55,7 @@ class Structured:
     draw: Draw
 
 
-Recipe = Plain | Normal | Uniform | Probabilities | Structured
+Recipe = Plain | Normal | Directions | Uniform | Probabilities | Structured
 
 
 @dataclass(frozen=True)

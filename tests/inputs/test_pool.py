@@ -8,7 +8,7 @@ import torch
 
 from pytest_fib.inputs.dtypes import TORCH, bits_of, empty_bits, from_bits
 from pytest_fib.inputs.keys import Stream
-from pytest_fib.inputs.pool import UNIFORM, WINDOW, Pool
+from pytest_fib.inputs.pool import SIZE, UNIFORM, WINDOW, Pool, unit_rows
 
 SECRET = bytes(range(32))
 STREAM = Stream(SECRET, "test")
@@ -96,3 +96,35 @@ def test_neighbouring_elements_are_uncorrelated(pool: Pool) -> None:
     values = draw(pool, "float32", 200_000).double()
     for lag in (1, 2, 64):
         assert abs((values[:-lag] * values[lag:]).mean()) < 0.015
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("length", [1, 3, 128, 1000])
+@pytest.mark.parametrize("rows", [0, 1, 7, 2500])
+def test_rows_are_directions_of_norm_one(pool: Pool, name: str, length: int, rows: int) -> None:
+    bits = empty_bits(rows * length, TORCH[name])
+    pool.fill(bits, unit_rows(length, name), STREAM.digest(0))
+    values = from_bits(bits, TORCH[name], (rows, length)).double()
+    assert torch.allclose(values.norm(dim=1), torch.ones(rows, dtype=torch.float64), atol=0.01)
+    again = np.empty_like(bits)
+    pool.fill(again, unit_rows(length, name), STREAM.digest(0))
+    assert (again == bits).all()
+
+
+def test_directions_are_different_and_have_no_preference(pool: Pool) -> None:
+    bits = empty_bits(5000 * 64, torch.bfloat16)
+    pool.fill(bits, unit_rows(64, "bfloat16"), STREAM.digest(1))
+    rows = from_bits(bits, torch.bfloat16, (5000, 64)).double()
+    assert len({row.tobytes() for row in rows.numpy()}) == 5000
+    covariance = rows.T @ rows / 5000
+    assert torch.allclose(covariance, torch.eye(64, dtype=torch.float64) / 64, atol=0.002)
+
+
+def test_directions_may_come_from_all_of_the_pool(pool: Pool) -> None:
+    length = SIZE // 2 // 10
+    rows = set()
+    for call in range(60):
+        bits = empty_bits(length, torch.float32)
+        pool.fill(bits, unit_rows(length, "float32"), STREAM.digest(call))
+        rows.add(np.abs(bits.view(np.float32)).tobytes())
+    assert len(rows) > 15

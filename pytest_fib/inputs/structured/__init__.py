@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from pytest_fib.inputs.recipes import Array, Problem, Recipe
-from pytest_fib.inputs.structured import gqa_paged, gqa_ragged, moe
+from pytest_fib.inputs.structured import gdn, gqa_paged, gqa_ragged, mamba_ssu, moe
 
 
 class Generator(Protocol):
@@ -37,8 +37,10 @@ class Generator(Protocol):
 
 GENERATORS: Mapping[str, Generator] = MappingProxyType(
     {
+        "gdn": gdn,
         "gqa_paged": gqa_paged,
         "gqa_ragged": gqa_ragged,
+        "mamba_ssu": mamba_ssu,
         "moe": moe,
     }
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from pytest_fib.data.text import escape
 from pytest_fib.errors import NotJudgeable
-from pytest_fib.inputs.recipes import Array, Problem
+from pytest_fib.inputs.recipes import Array, Problem, Uniform
+
+LOG_STEP_SIZES = Uniform(math.log(1e-3), math.log(1e-1))
+"""Biases of a recurrence's step sizes, which are about 0.001 to 0.1: softplus is nearly exp where it is small."""
 
 
 def has_ranks(problem: Problem, needed: Mapping[str, int], optional: Mapping[str, int] | None = None) -> bool:
@@ -102,6 +106,15 @@ def check_range(problem: Problem, name: str, values: Array, low: int, high: int)
         raise NotJudgeable(
             f"captured {_words(problem, name)} holds {outside[0]}, which is not in [{low}, {high}); "
             "correct the file or the axes"
+        )
+
+
+def check_distinct(problem: Problem, name: str, values: Array) -> None:
+    """Raise NotJudgeable if a value occurs twice in ``values``."""
+    numbers, counts = np.unique(values, return_counts=True)
+    if numbers.size < values.size:
+        raise NotJudgeable(
+            f"captured {_words(problem, name)} holds {numbers[counts > 1][0]} more than once; correct the file"
         )
 
 
