@@ -109,7 +109,8 @@ class Plan:
     """Everything that a candidate needs to know to map the arena and make arguments from it.
 
     ``arguments`` lists the names of the definition's inputs in order; a name that is no tensor of ``inputs`` is a
-    scalar, found in ``scalars``.
+    scalar, found in ``scalars``, or one of ``in_place``: inputs that the solution has to write, which lie behind the
+    outputs and hold their content when a call begins.
     """
 
     inputs: Region
@@ -117,6 +118,7 @@ class Plan:
     arguments: tuple[str, ...]
     scalars: dict[str, int | float | bool]
     writable_inputs: bool
+    in_place: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the plan as JSON text."""
@@ -127,6 +129,7 @@ class Plan:
                 "arguments": self.arguments,
                 "scalars": self.scalars,
                 "writable_inputs": self.writable_inputs,
+                "in_place": self.in_place,
             }
         )
 
@@ -140,6 +143,7 @@ class Plan:
             tuple(raw["arguments"]),
             raw["scalars"],
             raw["writable_inputs"],
+            tuple(raw["in_place"]),
         )
 
 

@@ -59,6 +59,8 @@ class Order:
         Whether outputs are passed as last arguments; None to infer it from the signature.
     inputs, outputs
         Number of inputs and names of the outputs, in definition order.
+    optional
+        Those of the outputs that need not be returned.
     artifact_dir
         Where a build puts its product, and where a load finds it; empty where the language needs no build.
     threads
@@ -75,6 +77,7 @@ class Order:
     artifact_dir: str
     threads: int = 1
     device: str = "cpu"
+    optional: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the order as JSON text."""
@@ -84,5 +87,5 @@ class Order:
     def from_text(cls, text: str) -> Order:
         """Read what ``to_text`` wrote."""
         raw = json.loads(text)
-        raw["outputs"] = tuple(raw["outputs"])
+        raw["outputs"], raw["optional"] = tuple(raw["outputs"]), tuple(raw["optional"])
         return cls(**raw)

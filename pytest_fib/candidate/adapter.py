@@ -35,6 +35,7 @@ class Kernel:
     outputs: tuple[str, ...]
     argument: Callable[[torch.Tensor], Any]
     remark: str = ""
+    optional: frozenset[str] = frozenset()
 
     def arguments(self, memory: candidate_memory.Mapping, index: int) -> tuple[Any, ...]:
         """Return what ``run`` needs for one call on set ``index``: positional arguments, then, for value-returning
@@ -45,6 +46,9 @@ class Kernel:
         )
         outputs = memory.output_tensors(index)
         _check(tensors.values(), outputs)
+        count = len(outputs) - len(plan.in_place)
+        tensors.update(zip(plan.in_place, outputs[count:], strict=True))
+        del outputs[count:]
         inputs = tuple(
             self.argument(tensors[name]) if name in tensors else plan.scalars[name] for name in plan.arguments
         )
@@ -60,7 +64,7 @@ class Kernel:
                 entry(*arguments)
             return
         for inputs, outputs in calls:
-            store(entry(*inputs), outputs, self.outputs)
+            store(entry(*inputs), outputs, self.outputs, self.optional)
 
 
 def _check(inputs: Any, outputs: Any) -> None:
@@ -92,7 +96,7 @@ def bind(entry: Any, order: Order, argument: Callable[[torch.Tensor], Any]) -> K
         )
     else:
         style = declared
-    return Kernel(entry, style, order.outputs, argument, remark)
+    return Kernel(entry, style, order.outputs, argument, remark, frozenset(order.optional))
 
 
 def _infer(entry: Any, order: Order) -> bool | None:
@@ -113,8 +117,13 @@ def _infer(entry: Any, order: Order) -> bool | None:
     return True if fits_outputs else False if fits_inputs else None
 
 
-def store(result: Any, outputs: tuple[torch.Tensor, ...], names: tuple[str, ...]) -> None:
-    """Copy what an entry point returned into the output tensors.
+def store(
+    result: Any,
+    outputs: tuple[torch.Tensor, ...],
+    names: tuple[str, ...],
+    optional: frozenset[str] = frozenset(),
+) -> None:
+    """Copy what an entry point returned into the output tensors; those that are ``optional`` may be missing.
 
     Raises
     ------
@@ -124,20 +133,23 @@ def store(result: Any, outputs: tuple[torch.Tensor, ...], names: tuple[str, ...]
     if isinstance(result, torch.Tensor):
         values: tuple[Any, ...] = (result,)
     elif isinstance(result, Mapping):
-        missing = [name for name in names if name not in result]
+        missing = [name for name in names if name not in result and name not in optional]
         if missing:
             raise OutputError("shape", f"the returned dict has no output {missing[0]!r}")
-        values = tuple(result[name] for name in names)
+        values = tuple(result.get(name) for name in names)
     elif isinstance(result, (tuple, list)):
         values = tuple(result)
     else:
         values = (result,)
+    if len(values) < len(outputs) and optional.issuperset(names[len(values) :]):
+        values += (None,) * (len(outputs) - len(values))
     if len(values) != len(outputs):
         raise OutputError(
             "shape", f"returned {len(values)} values, the definition has {len(outputs)} outputs"
         )
     for name, value, output in zip(names, values, outputs, strict=True):
-        _store_one(name, value, output)
+        if value is not None or name not in optional:
+            _store_one(name, value, output)
 
 
 def _store_one(name: str, value: Any, output: torch.Tensor) -> None:

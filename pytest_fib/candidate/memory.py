@@ -28,7 +28,7 @@ class Mapping:
         return _tensors(self.inputs, self.plan.inputs, index)
 
     def output_tensors(self, index: int) -> list[torch.Tensor]:
-        """Return the output tensors of set ``index`` in definition order."""
+        """Return the output tensors of set ``index`` in definition order, then the inputs written in place."""
         return _tensors(self.outputs, self.plan.outputs, index)
 
 

@@ -64,6 +64,11 @@ class JudgeArena:
         self.reply = memoryview(self._reply.map).cast("Q")
         self._out = np.frombuffer(self._outputs.map, dtype=np.uint8)
         self._views: list[dict[str, torch.Tensor]] = []
+        self._lent = Region(
+            tuple(slot for slot in plan.outputs.slots if slot.name in plan.in_place),
+            plan.outputs.stride,
+            plan.outputs.sets,
+        )
         self._poisons = _poisons(plan.outputs, random)
         self._guards = _guard_offsets(plan.outputs)
         self._payload = _payload_offsets(plan.outputs)
@@ -109,6 +114,23 @@ class JudgeArena:
         start = index * self.plan.outputs.stride
         variant = self._variants[request, index - self._starts[request]]
         self._out[start : start + self.plan.outputs.stride] = self._poisons[variant]
+
+    def lend(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Put the inputs that are written in place where the poison of set ``index`` is."""
+        if self._lent.slots:
+            for name, view in _views(self._outputs.map, self._lent, index).items():
+                view.copy_(inputs[name])
+
+    def untouched(self, request: int, taken: Bytes, names: Sequence[str]) -> list[frozenset[str]]:
+        """Return of each set of ``request`` the outputs among ``names`` that are poison still, to the last byte."""
+        poison = self._poisons[self._variants[request, : len(taken)]]
+        left: list[set[str]] = [set() for _ in taken]
+        for slot in self.plan.outputs.slots:
+            if slot.name in names and slot.nbytes:
+                part = slice(slot.offset, slot.offset + slot.nbytes)
+                for index in np.flatnonzero((taken[:, part] == poison[:, part]).all(axis=1)).tolist():
+                    left[index].add(slot.name)
+        return [frozenset(found) for found in left]
 
     def sample(self, request: int) -> None:
         """Read the secret positions of ``request``: the only reading of outputs inside a timed interval."""

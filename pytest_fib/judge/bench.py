@@ -26,7 +26,7 @@ from pytest_fib.judge.failures import CandidateError, CandidateTimeout, Integrit
 from pytest_fib.judge.machine import Cores, waiting_on
 from pytest_fib.judge.numerics import Exact, Others, Samples
 from pytest_fib.judge.reference import Reference
-from pytest_fib.judge.rules import Comparison, Rule, compare
+from pytest_fib.judge.rules import Calls, Comparison, Verifier, compare
 
 _BATCH_BYTES = 64 << 20
 _BULK_BYTES = 32 << 20
@@ -84,8 +84,10 @@ class Bench:
     ----------
     scalars
         The inputs that are Python scalars.
+    verifier
+        The judging rule.
     output_shapes
-        Output name to shape.
+        Output name to shape; inputs that are written in place count as outputs, behind the others.
     timeout_s
         Seconds that all calls of this workload may take together.
     cores
@@ -96,12 +98,16 @@ class Bench:
         Takes outputs that are looked at more closely afterwards; None if they are not.
     scratch
         Memory of the judge's own for one call's bulk inputs.
+    optional
+        Outputs that the solution may leave out.
+    referenced
+        Whether the reference runs on verified calls.
     """
 
     arena: JudgeArena
     inputs: InputPlan
     reference: Reference
-    rule: Rule
+    verifier: Verifier
     output_shapes: dict[str, tuple[int, ...]]
     timeout_s: float
     cores: Cores | None
@@ -109,6 +115,8 @@ class Bench:
     tally: Tally
     samples: Samples | None = None
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    referenced: bool = True
 
     def run(
         self, candidate: Candidate, requests: Sequence[Request], verify: int | None = None
@@ -181,11 +189,11 @@ class Bench:
         drawn = self._draw(range(first, first + calls))
         self.tally.calls += calls
         if self.cores is None:
-            elapsed, taken = self._requests(candidate, requests, most, drawn)
+            elapsed, taken, untouched = self._requests(candidate, requests, most, drawn)
         else:
             with waiting_on(self.cores.judge):
-                elapsed, taken = self._requests(candidate, requests, most, drawn)
-        self._verify(np.concatenate(taken), drawn, chosen, first)
+                elapsed, taken, untouched = self._requests(candidate, requests, most, drawn)
+        self._verify(np.concatenate(taken), drawn, chosen, first, untouched)
         return elapsed
 
     def _draw(self, calls: range) -> list[dict[str, torch.Tensor]]:
@@ -202,23 +210,27 @@ class Bench:
 
     def _requests(
         self, candidate: Candidate, requests: list[Request], most: int, drawn: list[dict[str, torch.Tensor]]
-    ) -> tuple[list[Interval], list[Bytes]]:
+    ) -> tuple[list[Interval], list[Bytes], list[frozenset[str]]]:
         arena = self.arena
         arena.prepare([request.sets for request in requests])
         if self.cores is not None:
             candidate.arm(self._remaining(candidate))
         elapsed, taken = [], []
+        untouched: list[frozenset[str]] = []
         contents = iter(drawn)
         for number, request in enumerate(requests):
             filled = list(islice(contents, request.calls))
             for index, content in zip(request.sets, filled, strict=True):
                 arena.fill(index, content)
                 arena.poison(number, index)
+                arena.lend(index, content)
             elapsed.append(self._one(candidate, request, number, most))
             outputs = arena.take(request.sets)
             self._check_integrity(number, request, outputs, filled)
             taken.append(outputs)
-        return elapsed, taken
+            if self.optional:
+                untouched += arena.untouched(number, outputs, self.optional)
+        return elapsed, taken, untouched
 
     def _one(self, candidate: Candidate, request: Request, index: int, most: int) -> Interval:
         remaining = self._remaining(candidate)
@@ -267,11 +279,16 @@ class Bench:
         drawn: list[dict[str, torch.Tensor]],
         chosen: npt.NDArray[np.bool_],
         first: int,
+        untouched: list[frozenset[str]],
     ) -> None:
         which: list[int] = []
         expected: list[list[torch.Tensor]] = []
         for index in np.flatnonzero(chosen).tolist():
             content = {**drawn[index], **self.inputs.scalars}
+            if not self.referenced:
+                which.append(index)
+                expected.append([])
+                continue
             try:
                 outputs, elapsed = self.reference(content, self.output_shapes)
             except DataError:
@@ -288,17 +305,18 @@ class Bench:
         tensors = tensors_of(rows, self.arena.plan.outputs)
         kinds = [self.inputs.distribution(number) for number in numbers]
         normal = [position for position, kind in enumerate(kinds) if kind == NORMAL]
-        self._verify_normal(normal, tensors, expected, numbers)
+        contents = [{**drawn[index], **self.inputs.scalars} for index in which]
+        left = [untouched[index] for index in which] if untouched else []
+        self._verify_normal(normal, Calls(numbers, contents, tensors, expected, left))
         others = [position for position, kind in enumerate(kinds) if kind != NORMAL]
         if self._all_within(others, tensors, expected):
             self.tally.others.calls += len(others)
             others = []
         for position in others:
-            content = {**drawn[which[position]], **self.inputs.scalars}
-            exact = Exact(self.reference, content, self.output_shapes)
+            exact = Exact(self.reference, contents[position], self.output_shapes)
             got = {name: tensor[position : position + 1] for name, tensor in tensors.items()}
             self.tally.others.add(
-                kinds[position], got, expected[position], self.rule, numbers[position], exact
+                kinds[position], got, expected[position], self.verifier.rule, numbers[position], exact
             )
         self.tally.verified_calls += len(which)
         if self.tally.comparison.mismatch is not None:
@@ -307,40 +325,27 @@ class Bench:
     def _all_within(
         self, positions: list[int], tensors: dict[str, torch.Tensor], expected: list[list[torch.Tensor]]
     ) -> bool:
-        """Whether calls with other inputs hold even the rule for normal ones, which no rule of theirs is harder than."""
+        """Whether calls with other inputs hold even the rule for normal ones, which is the hardest."""
         return not positions or all(
             compare(
                 name,
                 tensor[positions],
                 [expected[position][output] for position in positions],
-                self.rule,
+                self.verifier.rule,
                 positions,
             ).mismatch
             is None
             for output, (name, tensor) in enumerate(tensors.items())
         )
 
-    def _verify_normal(
-        self,
-        positions: list[int],
-        tensors: dict[str, torch.Tensor],
-        expected: list[list[torch.Tensor]],
-        numbers: list[int],
-    ) -> None:
+    def _verify_normal(self, positions: list[int], calls: Calls) -> None:
         if not positions:
             return
-        calls = [numbers[position] for position in positions]
-        all_of_them = len(positions) == len(numbers)
-        for output, (name, tensor) in enumerate(tensors.items()):
-            got = tensor if all_of_them else tensor[positions]
-            right = [expected[position][output] for position in positions]
-            found = compare(name, got, right, self.rule, calls)
-            self.tally.comparison = self.tally.comparison.merge(found)
+        normal = calls.at(positions)
+        self.tally.comparison = self.tally.comparison.merge(self.verifier.compare(normal))
         if self.samples is not None:
-            for position in positions:
-                self.samples.offer(
-                    numbers[position], [tensor[position] for tensor in tensors.values()], expected[position]
-                )
+            for position, number in enumerate(normal.numbers):
+                self.samples.offer(number, normal.given(position), normal.expected[position])
 
 
 def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pytest_fib.rule_lines import RuleLine
+
 RuleName = Literal["flashinfer", "allclose"]
 
 
@@ -54,6 +56,7 @@ class JudgeConfig:
     seed: int | None = None  # set when --fib-seed made the inputs predictable
     isolation: Literal["workload", "solution"] = "workload"
     limits: Limits = field(default_factory=Limits)
+    rules: tuple[RuleLine, ...] = ()  # of the ini, before the judge's own table
     tolerance: Tolerance = field(default_factory=Tolerance)
     sampling: Sampling = field(default_factory=Sampling)
     cache_dir: Path | None = None  # None: $XDG_CACHE_HOME/pytest-fib

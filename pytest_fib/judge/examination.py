@@ -25,6 +25,7 @@ from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.data.workload import Workload, WorkloadTolerance
 from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.inputs import InputPlan, plan_inputs
+from pytest_fib.inputs.repeating import Repeating
 from pytest_fib.judge.arena import JudgeArena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate, Interval
@@ -35,7 +36,8 @@ from pytest_fib.judge.handover import NOOP_SOURCE, Handover
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.orders import noop_order, order_for
-from pytest_fib.judge.rules import rule_for
+from pytest_fib.judge.reference import Reference
+from pytest_fib.judge.rules import choose
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
 from pytest_fib.judge.trials import Trial, latency_of
@@ -50,6 +52,8 @@ _ARENA_BYTES = 64 << 20
 _NEAR_FLOOR = 1.3
 _LONG_WAIT_S = 5.0
 _PLACES = 4  # buffers that a call may find its inputs in
+_REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
+_FURTHER_S = 2.0
 _ELSEWHERE = 0.25  # share of the requests that do not use the usual ones
 
 
@@ -88,6 +92,16 @@ class Examination:
         self._tally = Tally()
         self._notes = _Notes(remarks=list(loaded.notes))
         self._artifact_dir = ""
+        self._choice = choose(
+            definition,
+            _tolerance_of(workload.tolerance),
+            self._config.tolerance,
+            lines=self._config.rules,
+        )
+
+    @property
+    def _reference(self) -> Reference:
+        return self._session.reference(self._definition, self._choice.in_place)
 
     def evaluate(self) -> Evaluation:
         """Return the finding; whatever the candidate does becomes a status here and nowhere else."""
@@ -95,12 +109,12 @@ class Examination:
         waited = self._session.lock.waited_s
         timing: Timing | None = None
         failure: CandidateError | None = None
-        inputs = self._plan_inputs(self._workload, vary=True)
+        inputs = self._plan_inputs(self._workload, vary=self._choice.varied)
         if inputs.synthesized:
             self._notes.remark(
                 f"synthesized inputs: {', '.join(escape(name, 40) for name in inputs.synthesized)}"
             )
-        reference = self._session.reference(self._definition)
+        reference = self._reference
         del reference  # compiled before anything is built: a broken definition is not the solution's failure
         try:
             self._artifact_dir, self._notes.build_seconds = self._session.build(
@@ -137,6 +151,7 @@ class Examination:
                 else:
                     with self._session.lock.working(), self._candidate(keeper, arena, 0) as candidate:
                         bench.run(candidate, [Request()] * self._untimed_calls(inputs))
+                self._hear_the_rule(bench, keeper)
                 # Candidates that are kept are for quick runs, in which a closer look would be most of the time.
                 if self._config.isolation == "workload" or self._config.strict:
                     self._look_closer(bench, keeper)
@@ -148,6 +163,24 @@ class Examination:
         """Return how many calls decide where nothing is timed: as many as trials, and some with other inputs."""
         trials = max(1, self._config.sampling.trials)
         return trials + math.ceil((trials + 4) / 3) if inputs.varied else trials
+
+    def _hear_the_rule(self, bench: Bench, keeper: Keeper) -> None:
+        """Make the calls that the rule wants beyond the others, as far as there is time; hear what all show."""
+        wanted = bench.verifier.further_calls(self._tally.verified_calls)
+        if wanted:
+            # No candidate can tell these calls from timed ones, except that inputs come back.
+            apart = replace(bench, inputs=Repeating(bench.inputs, _REPEATED), referenced=False)
+            request = Request(min(bench.arena.plan.inputs.sets, _REPEATED))
+            lock = self._session.lock.timing() if bench.cores else self._session.lock.working()
+            with self._candidate(keeper, bench.arena, 0) as candidate, lock:
+                end = time.monotonic() + _FURTHER_S
+                for _ in range(math.ceil(wanted / (_REPEATED * request.calls))):
+                    apart.run(candidate, [request] * _REPEATED)
+                    if time.monotonic() > end:
+                        break
+        self._tally.comparison = self._tally.comparison.merge(bench.verifier.conclude())
+        if self._tally.comparison.mismatch is not None:
+            raise WrongOutput(self._tally.comparison)
 
     def _look_closer(self, bench: Bench, keeper: Keeper) -> None:
         """Remark on what the official rule lets pass; raise CandidateError for it where the run is strict."""
@@ -174,8 +207,8 @@ class Examination:
                 shapes = self._output_shapes(near)
                 if not scrutiny.affords_bytes(inputs.nbytes):
                     return None
-                reference = self._session.reference(self._definition)
-                reference({**inputs.draw(0), **inputs.scalars}, shapes)  # does it know this shape?
+                # Does the reference know this shape?
+                self._reference({**inputs.draw(0), **inputs.scalars}, shapes)
             except (DataError, NotJudgeable):
                 continue
             arena = JudgeArena(self._arena_plan(inputs, shapes, sets=1), self._random("nearby arena"))
@@ -207,7 +240,9 @@ class Examination:
         self, inputs: InputPlan, shapes: dict[str, tuple[int, ...]], sets: int | None = None
     ) -> Plan:
         tensors = {name: (layout.shape, dtype_name(layout.dtype)) for name, layout in inputs.tensors.items()}
-        outputs = {name: (shape, self._definition.outputs[name].dtype) for name, shape in shapes.items()}
+        written = {name: tensors.pop(name) for name in self._choice.in_place}
+        outputs = {name: (shapes[name], spec.dtype) for name, spec in self._definition.outputs.items()}
+        outputs |= written
         one = Region.plan(tensors, 1), Region.plan(outputs, 1)
         per_set = one[0].stride + one[1].stride
         limit = self._config.limits.input_bytes
@@ -224,6 +259,7 @@ class Examination:
             scalars=inputs.scalars,
             # Triton's interpreter copies every argument back after a launch, changed or not.
             writable_inputs=self._loaded.solution.spec.language == "triton" or self._mentions_triton(),
+            in_place=self._choice.in_place,
         )
 
     def _mentions_triton(self) -> bool:
@@ -231,22 +267,23 @@ class Examination:
 
     def _output_shapes(self, workload: Workload) -> dict[str, tuple[int, ...]]:
         shapes = self._definition.output_shapes(workload.axes)
+        inputs = self._definition.input_shapes(workload.axes)
+        shapes |= {name: inputs[name] for name in self._choice.in_place}
         return {name: shape or () for name, shape in shapes.items()}
 
     def _bench(self, inputs: InputPlan, arena: JudgeArena, shapes: dict[str, tuple[int, ...]]) -> Bench:
         return Bench(
             arena=arena,
             inputs=inputs,
-            reference=self._session.reference(self._definition),
-            rule=rule_for(
-                self._definition.op_type, _tolerance_of(self._workload.tolerance), self._config.tolerance
-            ),
+            reference=self._reference,
+            verifier=self._choice.verifier(self._random("rule")),
             output_shapes=shapes,
             timeout_s=self._config.limits.timeout_s,
             cores=self._session.cores if self._config.sampling.timing else None,
             random=self._random("verify"),
             tally=self._tally,
-            samples=Samples(self._random("samples")),
+            samples=Samples(self._random("samples")) if self._choice.elementwise else None,
+            optional=self._choice.optional,
         )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
@@ -379,6 +416,7 @@ class Examination:
             self._loaded.solution,
             artifact_dir=self._artifact_dir,
             threads=self._session.threads,
+            optional=self._choice.optional,
         )
 
     def _random(self, purpose: str) -> np.random.Generator:

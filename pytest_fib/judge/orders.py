@@ -65,7 +65,14 @@ def zygote_kind(solution: Solution, threads: int) -> ZygoteKind:
     return ZygoteKind(("torch", *modules), interpret_triton=True, threads=threads)
 
 
-def order_for(definition: Definition, solution: Solution, *, artifact_dir: str, threads: int) -> Order:
+def order_for(
+    definition: Definition,
+    solution: Solution,
+    *,
+    artifact_dir: str,
+    threads: int,
+    optional: tuple[str, ...] = (),
+) -> Order:
     """Return what a candidate needs to build and load ``solution``."""
     return Order(
         language=solution.spec.language,
@@ -77,6 +84,7 @@ def order_for(definition: Definition, solution: Solution, *, artifact_dir: str, 
         outputs=tuple(definition.outputs),
         artifact_dir=artifact_dir,
         threads=threads,
+        optional=optional,
     )
 
 

@@ -24,6 +24,8 @@ class Reference:
     ----------
     definition
         Its ``reference`` is Python source that defines ``run``.
+    in_place
+        Inputs that it writes and whose content afterwards counts among the outputs, behind those of the definition.
 
     Raises
     ------
@@ -33,19 +35,20 @@ class Reference:
         If the source does not define a callable ``run``.
     """
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, in_place: tuple[str, ...] = ()) -> None:
         problem = definition.reference_problem()
         if problem is not None:
             raise NotJudgeable(problem)
         self._definition = definition
+        self._in_place = in_place
         self._run = _compile(definition)
         self._by_name = _takes_names(self._run, list(definition.inputs))
-        self._mutates: bool | None = None
+        self._mutates: bool | None = True if in_place else None
 
     def __call__(
         self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
     ) -> tuple[list[torch.Tensor], int]:
-        """Return the outputs in definition order and the nanoseconds that computing them took.
+        """Return the outputs, those in place last, and the nanoseconds that computing them took.
 
         ``inputs`` are left as they are: a reference that writes into its arguments is given copies.
 
@@ -69,7 +72,7 @@ class Reference:
         elapsed = time.perf_counter_ns() - start
         if self._mutates is None:
             self._mutates = _versions(inputs) != versions
-        return self._outputs(result, shapes), elapsed
+        return self._outputs(result, inputs, shapes), elapsed
 
     def in_float64(
         self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
@@ -83,14 +86,14 @@ class Reference:
         try:
             with torch.no_grad(), float64():
                 result = self._called(wide)
-            values = self._values(result)
+            values = self._values(result, wide)
         except Exception:
             return (
                 None  # it asks for a type, looks at bits, or is broken: then it is reported where it decides
             )
         outputs: list[torch.Tensor | None] = []
         for (name, shape), value in zip(shapes.items(), values, strict=True):
-            if not getattr(torch, self._definition.outputs[name].dtype).is_floating_point:
+            if not self._dtype(name).is_floating_point:
                 outputs.append(None)
                 continue
             if not isinstance(value, torch.Tensor):
@@ -105,7 +108,7 @@ class Reference:
             return self._run(**inputs)
         return self._run(*(inputs[name] for name in self._definition.inputs))
 
-    def _values(self, result: object) -> list[object]:
+    def _values(self, result: object, inputs: Inputs) -> list[object]:
         names = list(self._definition.outputs)
         if isinstance(result, Mapping):
             values = [result.get(name) for name in names]
@@ -118,17 +121,22 @@ class Reference:
                 f"the reference of {self._definition.name} returned {len(values)} values for {len(names)} outputs; "
                 "correct the definition"
             )
-        return values
+        return [*values, *(inputs[name] for name in self._in_place)]
 
-    def _outputs(self, result: object, shapes: Mapping[str, tuple[int, ...]]) -> list[torch.Tensor]:
-        values = self._values(result)
-        return [
-            self._output(name, value, shapes[name])
-            for name, value in zip(self._definition.outputs, values, strict=True)
-        ]
+    def _outputs(
+        self, result: object, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
+    ) -> list[torch.Tensor]:
+        names = (*self._definition.outputs, *self._in_place)
+        values = self._values(result, inputs)
+        return [self._output(name, value, shapes[name]) for name, value in zip(names, values, strict=True)]
+
+    def _dtype(self, name: str) -> torch.dtype:
+        spec = self._definition.outputs.get(name) or self._definition.inputs[name]
+        dtype: torch.dtype = getattr(torch, spec.dtype)
+        return dtype
 
     def _output(self, name: str, value: object, shape: tuple[int, ...]) -> torch.Tensor:
-        dtype: torch.dtype = getattr(torch, self._definition.outputs[name].dtype)
+        dtype = self._dtype(name)
         if not isinstance(value, torch.Tensor):
             value = torch.tensor(value, dtype=dtype)
         if tuple(value.shape) != shape or value.dtype != dtype:

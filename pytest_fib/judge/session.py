@@ -17,8 +17,8 @@ from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
-from pytest_fib.errors import SandboxIncomplete
-from pytest_fib.inputs.pool import Pool
+from pytest_fib.errors import DataError, SandboxIncomplete
+from pytest_fib.inputs import Pool, plan_inputs
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
@@ -108,12 +108,30 @@ class JudgeSession:
         if missing:
             raise SandboxIncomplete(refusal(missing))
 
-    def reference(self, definition: Definition) -> Reference:
-        """Return the compiled reference of ``definition``."""
-        key = f"{definition.name}\0{definition.reference}"
+    def reference(self, definition: Definition, in_place: tuple[str, ...] = ()) -> Reference:
+        """Return the compiled reference of ``definition``, which writes the inputs ``in_place``."""
+        key = "\0".join((definition.name, definition.reference, *in_place))
         if key not in self._references:
-            self._references[key] = Reference(definition)
+            self._references[key] = Reference(definition, in_place)
         return self._references[key]
+
+    def answers(self, definition: Definition, workload: Workload, traceset_root: Path | None) -> bool:
+        """Whether the reference has an answer to ``workload``: it neither raises nor returns NaN.
+
+        Raises
+        ------
+        NotJudgeable, DataError
+            As :meth:`evaluate`, for inputs that cannot be had.
+        """
+        inputs = plan_inputs(
+            definition, workload, traceset_root=traceset_root, secret=self.config.secret, pool=self.pool
+        )
+        shapes = {name: shape or () for name, shape in definition.output_shapes(workload.axes).items()}
+        try:
+            outputs, _ = self.reference(definition)({**inputs.draw(0), **inputs.scalars}, shapes)
+        except DataError:
+            return False
+        return not any(bool(output.isnan().any()) for output in outputs)
 
     def build(self, definition: Definition, loaded: LoadedSolution) -> tuple[str, float]:
         """Return the folder of the build product (empty if the language has none) and the seconds it took now.

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_fib.data.definition import Definition
 from pytest_fib.judge.config import Tolerance
-from pytest_fib.judge.rules import Comparison, Rule, compare, rule_for
+from pytest_fib.judge.rules import Calls, Choice, Comparison, Rule, choose, compare
+from pytest_fib.rule_lines import parse_lines
 
 inf, nan = math.inf, math.nan
 
@@ -136,9 +139,70 @@ def test_allclose_is_never_looser_than_both_tolerances_together(
         raise AssertionError("allclose rejected what flashinfer accepts")
 
 
+def definition(name: str = "d", op_type: str = "", outputs: tuple[str, ...] = ("y",)) -> Definition:
+    tensor = {"shape": ["n"], "dtype": "float32"}
+    fields = {"name": name, "op_type": op_type, "axes": {"n": {"type": "var"}}}
+    inputs = {"x": tensor, "intermediate_states_buffer": tensor}
+    return Definition.model_validate({**fields, "inputs": inputs, "outputs": dict.fromkeys(outputs, tensor)})
+
+
 def test_overrides_win_in_order() -> None:
-    assert rule_for("moe").required_matched_ratio == 0.95
-    assert rule_for("gemm").required_matched_ratio == 1.0
+    assert choose(definition(op_type="moe")).rule.required_matched_ratio == 0.95
+    assert choose(definition(op_type="gemm")).rule.required_matched_ratio == 1.0
     workload = Tolerance(rule="allclose", rtol=0.1)
-    rule = rule_for("moe", workload, Tolerance(rtol=0.2))
-    assert rule == Rule("allclose", 0.2, 1e-2, 0.95)
+    choice = choose(definition(op_type="moe"), workload, None, Tolerance(rtol=0.2))
+    assert choice.rule == Rule("allclose", 0.2, 1e-2, 0.95)
+
+
+def test_the_table_knows_what_is_special() -> None:
+    assert choose(definition()) == Choice("default", Rule(), (), ())
+    mtp = choose(definition("gdn_mtp_qk4_v8_d128_k_last", "gdn"))
+    assert (mtp.name, mtp.in_place) == ("default", ("intermediate_states_buffer",))
+    assert choose(definition("gdn_decode_qk4_v8_d128_k_last", "gdn")).in_place == ()
+    attention = choose(definition("dsa_sparse_attention_h16", "dsa_paged", ("output", "lse")))
+    assert (attention.name, attention.optional) == ("dsa_attention", ("lse",))
+
+
+def test_lines_of_the_ini_come_before_the_table() -> None:
+    lines = parse_lines(
+        ["", "mine_*: default, in_place=x, optional=y, atol=0.5, formula=allclose", "moe: default"]
+    )
+    choice = choose(definition("mine_1", "moe"), lines=lines)
+    assert choice == Choice("default", Rule("allclose", atol=0.5), ("x",), ("y",))
+    assert choose(definition("other", "moe"), lines=lines).rule == Rule()
+    assert choose(definition("other", "moe"), Tolerance(atol=0.1), lines=lines).rule == Rule(atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "moe",
+        "moe: nonsense",
+        ": default",
+        "moe: default, atol",
+        "moe: default, atol=-1",
+        "moe: default, x=1",
+        "moe: default, required_matched_ratio=0",
+        "moe: default, formula=other",
+        "moe: default, in_place=",
+    ],
+)
+def test_a_line_that_makes_no_sense_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):
+        parse_lines([line])
+
+
+def test_what_is_left_out_is_not_compared_and_what_is_written_is() -> None:
+    rule = choose(definition("dsa_sparse_attention_h1", "dsa_paged", ("output", "lse")))
+    right = [torch.zeros(2), torch.ones(2)]
+    got = {"output": torch.zeros(2, 2), "lse": torch.full((2, 2), 7.0)}
+
+    def judged(*untouched: frozenset[str]) -> Comparison:
+        calls = Calls([3, 4], [{}, {}], got, [right, right], untouched)
+        return rule.verifier(np.random.default_rng(0)).compare(calls)
+
+    left = frozenset({"lse"})
+    assert judged(left, left).mismatch is None
+    mismatch = judged(left, frozenset()).mismatch
+    assert mismatch is not None
+    assert (mismatch.output, mismatch.call) == ("lse", 4)

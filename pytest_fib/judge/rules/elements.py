@@ -1,4 +1,4 @@
-"""The correctness rules: which outputs count as equal to the reference's.
+"""When elements count as equal to the reference's.
 
 ``flashinfer``
     An element is out if its absolute error exceeds ``atol`` *and* its relative error exceeds ``rtol``, the relative
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from pytest_fib.data.evaluation import Mismatch
-from pytest_fib.judge.config import RuleName, Tolerance
+from pytest_fib.judge.config import RuleName
 
 _EPSILON = 1e-8
 _CHUNK_ELEMENTS = 1 << 24
@@ -42,27 +42,6 @@ class Rule:
         if self.name == "allclose":
             return f"abs > {self.atol:g} + {self.rtol:g} * |expected|"
         return f"abs > {self.atol:g} and rel > {self.rtol:g}"
-
-
-# Low-bit MoE kernels quantise intermediate results; the official rule lets one element in twenty differ.
-_BY_OP_TYPE = {"moe": Rule(required_matched_ratio=0.95)}
-
-
-def rule_for(op_type: str, *overrides: Tolerance | None) -> Rule:
-    """Return the rule of ``op_type`` with ``overrides`` applied, later ones winning."""
-    rule = _BY_OP_TYPE.get(op_type, Rule())
-    for tolerance in overrides:
-        if tolerance is None:
-            continue
-        given = {
-            "name": tolerance.rule,
-            "rtol": tolerance.rtol,
-            "atol": tolerance.atol,
-            "required_matched_ratio": tolerance.required_matched_ratio,
-            "max_error_cap": tolerance.max_error_cap,
-        }
-        rule = replace(rule, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
-    return rule
 
 
 @dataclass(frozen=True)
