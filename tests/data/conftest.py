@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,11 +107,3 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write_file
-
-
-@pytest.fixture(scope="session")
-def shared_dataset(pytestconfig: pytest.Config) -> Path:
-    path = Path(os.environ.get("FIB_SHARED_DATASET") or pytestconfig.rootpath.parent / "shared" / "dataset")
-    if not path.is_dir():
-        pytest.skip("the shared dataset is not here (FIB_SHARED_DATASET names it)")
-    return path

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from pytest_fib.data.readers import read_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,21 +23,19 @@ def load(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def generate() -> ModuleType:
-    """The generator script of the trace sets, as a module."""
-    return load(ROOT / "tracesets" / "generate.py")
-
-
-@pytest.fixture(scope="session")
 def generate_copy() -> Callable[[Path], ModuleType]:
     """Loads another copy of the generator, which then works on the folder that it lies in."""
     return load
 
 
 @pytest.fixture(scope="session")
-def shared_dataset() -> Path:
-    """The folder of official interfaces and captured workloads; tests that need it skip without it."""
-    path = Path(os.environ.get("FIB_SHARED_DATASET", ROOT.parent / "shared" / "dataset"))
-    if not (path / "interfaces").is_dir():
-        pytest.skip("no shared dataset: set FIB_SHARED_DATASET")
-    return path
+def reference() -> Callable[[str], dict[str, Any]]:
+    """Loads the reference of a mini definition: the functions of its module by name."""
+
+    def load_reference(name: str) -> dict[str, Any]:
+        path = next((ROOT / "tracesets" / "mini" / "definitions").glob(f"*/{name}.json"))
+        namespace: dict[str, Any] = {}
+        exec(read_definition(path).reference, namespace)
+        return namespace
+
+    return load_reference
