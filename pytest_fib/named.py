@@ -13,12 +13,12 @@ from pathlib import Path
 from pytest_fib.data.files import shown
 from pytest_fib.data.readers import read_solution
 from pytest_fib.data.solution import LoadedSolution
+from pytest_fib.data.starterkit import CONFIG_FILE
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.errors import DataError, SettingsError
 from pytest_fib.settings import Settings
 
-KIT_FILE = "config.toml"
 _LISTED = 20
 
 
@@ -109,7 +109,7 @@ def tracesets_of_arguments(paths: Iterable[Path], tracesets: Sequence[Traceset])
 
 def is_starter_kit(path: Path) -> bool:
     """Whether a folder is a starter-kit folder."""
-    return (path / KIT_FILE).is_file()
+    return (path / CONFIG_FILE).is_file()
 
 
 def _solution_paths(settings: Settings) -> Iterator[Path]:

@@ -65,7 +65,7 @@ def read_workloads(path: Path) -> Iterator[WorkloadLine | DataError]:
         with naming(path):
             yield file.from_json(_json(path), 1)
         return
-    for lineno, raw in _lines(path):
+    for lineno, raw in numbered_lines(path):
         yield _or_error(file.from_line, raw, path, lineno)
 
 
@@ -81,7 +81,7 @@ def read_traces(path: Path) -> Iterator[Trace | DataError]:
         with naming(path):
             yield _trace(_json(path))
         return
-    for lineno, raw in _lines(path):
+    for lineno, raw in numbered_lines(path):
         yield _or_error(_trace_from_line, raw, path, lineno)
 
 
@@ -93,15 +93,31 @@ def read_solution(path: Path) -> LoadedSolution:
     DataError
         It cannot be read as a solution.
     """
-    renamed: dict[str, str] = {}
+    file, renamed = path, dict[str, str]()
     if os.path.isdir(path):
+        file = path / starterkit.CONFIG_FILE
         fields, notes = starterkit.read_kit(path)
         renamed["spec"] = starterkit.SPEC_TABLE
     else:
         with naming(path):
             fields, notes = wild.solution_fields(_json(path), sibling=lambda name: _beside(path, name))
-    with naming(path):
+    with naming(file):
         return LoadedSolution(validated(Solution, fields, renamed), path, tuple(notes))
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a ``.jsonl`` file that are not blank, with their numbers from 1.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    """
+    with naming(path), files.open_regular(path, files.LINES_LIMIT) as handle:
+        for lineno, raw in enumerate(handle, 1):
+            line = raw.removeprefix(b"\xef\xbb\xbf") if lineno == 1 else raw
+            if not line.isspace() and line:
+                yield lineno, line
 
 
 class _CanonicalLine(BaseModel):
@@ -177,14 +193,6 @@ def _trace(value: Any) -> Trace:
 
 def _json(path: Path) -> Any:
     return files.parse_json(files.read_text(path))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with naming(path), files.open_regular(path, files.LINES_LIMIT) as handle:
-        for lineno, raw in enumerate(handle, 1):
-            line = raw.removeprefix(b"\xef\xbb\xbf") if lineno == 1 else raw
-            if not line.isspace() and line:
-                yield lineno, line
 
 
 def _beside(path: Path, name: str) -> str | None:

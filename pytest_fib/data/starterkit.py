@@ -18,6 +18,8 @@ from pytest_fib.data.solution import SOURCES_LIMIT
 from pytest_fib.data.text import escape, show
 from pytest_fib.errors import DataError
 
+CONFIG_FILE = "config.toml"
+
 SPEC_TABLE = "build"
 """The table of ``config.toml`` that holds what a JSON solution has in ``spec``."""
 
@@ -37,7 +39,7 @@ def read_kit(folder: Path) -> tuple[dict[str, Any], list[str]]:
     DataError
         The folder is not a starter kit, or something in it cannot be used.
     """
-    config_file = folder / "config.toml"
+    config_file = folder / CONFIG_FILE
     if not os.path.lexists(config_file):
         raise DataError(
             "the folder has no config.toml, so it is no starter kit; name each JSON file, or "

@@ -68,7 +68,7 @@ def remark_lines(records: Iterable[Record]) -> list[Line]:
         for remark in record["measurement"]["remarks"]
     )
     lines = [
-        Line(f"remark on {_plural(count, 'workload')}: {escape(remark, 400)}", {"yellow": True})
+        Line(f"remark on {plural(count, 'workload')}: {escape(remark, 400)}", {"yellow": True})
         for remark, count in counts.most_common(_REMARK_LIMIT)
     ]
     if len(counts) > _REMARK_LIMIT:
@@ -105,16 +105,20 @@ def summary_line(records: Sequence[Record]) -> Line:
     judged = [record for record in records if record["measurement"] is not None]
     passed = sum(map(has_passed, judged))
     unjudged = sum(record["unjudged_failure"] for record in records)
-    failed, skipped = len(judged) - passed, len(records) - len(judged) - unjudged
+    fuzzed = [record["fuzz"] for record in records if record["fuzz"] is not None]
+    failed, skipped = len(judged) - passed, len(records) - len(judged) - len(fuzzed) - unjudged
     others = ((failed, "failed"), (unjudged, "failed without a verdict"), (skipped, "skipped"))
     counts = [f"{passed} passed", *(f"{count} {word}" for count, word in others if count)]
     text = "fib: " + ", ".join(counts)
     means = _means(records)
     if means:
         text += f"; speedup over the reference: {means}"
-    return Line(
-        text, {"bold": True, **({"red": True} if failed or unjudged else {"green": True} if passed else {})}
-    )
+    broken = sum(fuzz["status"] != "PASSED" for fuzz in fuzzed)
+    if fuzzed:
+        text += f"; {plural(sum(fuzz['judged'] for fuzz in fuzzed), 'further shape')}, "
+        text += f"on which {broken} of {plural(len(fuzzed), 'solution')} failed"
+    red, green = failed or unjudged or broken, passed or fuzzed
+    return Line(text, {"bold": True, **({"red": True} if red else {"green": True} if green else {})})
 
 
 def shorten(text: str, width: int) -> str:
@@ -258,5 +262,6 @@ def _means(records: Iterable[Record]) -> str:
     )
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """Return the count and the noun, as in ``2 problems``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
