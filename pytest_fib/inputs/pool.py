@@ -26,6 +26,8 @@ UNIFORM = "uniform"  # float32 in [1, 2)
 HEAVY = "heavy "  # before the name of a float dtype: normal times exp(normal), clipped
 SPARSE = "sparse "  # before the name of a float dtype: one element of eight is normal, the others are zero
 SCALABLE = "scalable "  # before the name of a float dtype: normal, but no magnitude is below 2^-8
+FULL = "full "  # before the name of an 8-bit float dtype: normal; DEVIATIONS are the type's largest number
+DEVIATIONS = 3.0  # about where the largest of a hundred normal numbers is
 UNIT = "unit "  # before a number of elements and the name of a float dtype, see ``unit_rows``
 MOST_POWER = 5  # of two, by which scalable content may be multiplied or divided
 _ONE = 0x3F800000  # float32 1.0
@@ -58,7 +60,7 @@ class Pool:
         content
             A dtype name (floats: standard normal, those of 8 bits clamped to [-2, 2]; int8 and uint8: all
             values; wider integers: [-1024, 1024); bool: both), one after ``HEAVY``, ``SPARSE`` or ``SCALABLE``,
-            ``UNIFORM``, or what ``unit_rows`` returns (``out`` then holds whole rows).
+            ``FULL``, ``UNIFORM``, or what ``unit_rows`` returns (``out`` then holds whole rows).
         digest
             32 secret bytes; equal bytes give equal content.
         power
@@ -140,10 +142,17 @@ def _unit(values: Bits, dtype: torch.dtype, length: int) -> Bits:
     return bits_of((rows / rows.norm(dim=1, keepdim=True)).to(dtype))
 
 
+def _full(rng: np.random.Generator, values: Bits, dtype: torch.dtype) -> Bits:
+    largest = torch.finfo(dtype).max
+    normal = torch.from_numpy(rng.standard_normal(len(values), dtype=np.float32))
+    return bits_of((normal * (largest / DEVIATIONS)).clamp_(-largest, largest).to(dtype))
+
+
 _DERIVED: dict[str, Callable[[np.random.Generator, Bits, torch.dtype], Bits]] = {
     HEAVY: _heavy,
     SPARSE: _sparse,
     SCALABLE: _scalable,
+    FULL: _full,
 }
 
 

@@ -49,13 +49,24 @@ class Probabilities:
 
 
 @dataclass(frozen=True)
+class QuantisedPages:
+    """Bytes of pages that hold ``rows`` rows of ``width`` float8_e4m3fn numbers, then one float32 scale per row.
+
+    It is what rows of normal numbers become whose largest, about three deviations, is made the type's largest.
+    """
+
+    rows: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Structured:
     """Integers that obey rules among each other, such as offsets and page numbers."""
 
     draw: Draw
 
 
-Recipe = Plain | Normal | Directions | Uniform | Probabilities | Structured
+Recipe = Plain | Normal | Directions | Uniform | Probabilities | QuantisedPages | Structured
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,15 @@ import torch
 
 from pytest_fib.inputs.distributions import NORMAL, fill
 from pytest_fib.inputs.dtypes import bits_of, empty_bits, from_bits
-from pytest_fib.inputs.keys import Stream
-from pytest_fib.inputs.pool import MOST_POWER, SCALABLE, UNIFORM, Pool, unit_rows
+from pytest_fib.inputs.keys import Stream, generator
+from pytest_fib.inputs.pool import DEVIATIONS, FULL, MOST_POWER, SCALABLE, UNIFORM, Pool, unit_rows
 from pytest_fib.inputs.recipes import (
     Array,
     Directions,
     Normal,
     Plain,
     Probabilities,
+    QuantisedPages,
     Recipe,
     Structured,
     Uniform,
@@ -114,6 +115,8 @@ class Drawn(Source):
             tensor = torch.empty(self._layout.shape, dtype=self._layout.dtype) if out is None else out
             fill(tensor, self._dtype, drawing.distribution, self._pool, digest)
             return tensor
+        if isinstance(recipe, QuantisedPages):
+            return self._quantised(recipe, digest, out)
         if isinstance(recipe, Plain) or not self._layout.dtype.is_floating_point:
             return self._filled(self._dtype, self._layout.dtype, digest, out)
         if isinstance(recipe, Directions):
@@ -146,6 +149,15 @@ class Drawn(Source):
         elif isinstance(recipe, Probabilities):
             tensor.copy_(torch.softmax(tensor * recipe.sharpness, dim=-1))
         return _copied(tensor.to(self._layout.dtype), out)
+
+    def _quantised(self, recipe: QuantisedPages, digest: bytes, out: torch.Tensor | None) -> torch.Tensor:
+        tensor = self._filled(f"{FULL}float8_e4m3fn", self._layout.dtype, digest, out)
+        numbers = recipe.rows * recipe.width
+        pages = bits_of(tensor).reshape(-1, numbers + 4 * recipe.rows)
+        middle = DEVIATIONS / torch.finfo(torch.float8_e4m3fn).max
+        largest = generator(digest[16:]).uniform(0.85, 1.25, (len(pages), recipe.rows))  # as of rows of 128
+        pages[:, numbers:] = (largest * middle).astype(np.float32).view(np.uint8)
+        return tensor
 
     def _structured(self, recipe: Structured, drawing: Drawing) -> torch.Tensor:
         array = recipe.draw(self._stream.generator(drawing.call), drawing.array)

@@ -1,4 +1,4 @@
-"""Grouped-query attention of one query per sequence over a paged key-value cache (decode)."""
+"""Grouped-query attention over a paged key-value cache: one query per sequence (decode), or many (prefill)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,7 @@ import math
 
 import torch
 
-
-def attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sm_scale: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attend from one query q [heads, d] to k and v [n, kv_heads, d], n > 0, in float32.
-
-    Query head h uses key-value head h // (heads / kv_heads). Returns the output [heads, d] and the base-2
-    logarithm of the sum of exponentials [heads]: ``lse = log2(sum over j of exp(sm_scale * q . k_j))``.
-    """
-    kv_heads = k.shape[1]
-    grouped = q.to(torch.float32).view(kv_heads, -1, q.shape[-1])
-    keys = k.to(torch.float32).permute(1, 2, 0)
-    values = v.to(torch.float32).transpose(0, 1)
-    logits = torch.bmm(grouped, keys) * sm_scale
-    lse = torch.logsumexp(logits, dim=-1)
-    output = torch.bmm(torch.exp(logits - lse.unsqueeze(-1)), values)
-    return output.flatten(0, 1), lse.flatten() / math.log(2.0)
+from .shared.attention import attend, attend_causal
 
 
 def decode_single_token_pages(
@@ -86,37 +70,133 @@ def decode_pages(
     return output, lse
 
 
-AXES = "batch_size num_qo_heads num_kv_heads head_dim num_pages page_size len_indptr num_kv_indices"
-QUERY = ("bfloat16", "batch_size num_qo_heads head_dim")
+def prefill_single_token_pages(
+    q: torch.Tensor,
+    k_cache: torch.Tensor,
+    v_cache: torch.Tensor,
+    qo_indptr: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    kv_indices: torch.Tensor,
+    sm_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Causal attention with pages of one token: ``out_i = softmax over j <= i + nk - nq of (s q_i . k_j) v_j``.
+
+    Sequence b has the nq queries ``qo_indptr[b]:qo_indptr[b + 1]`` and the nk tokens that lie in the cache at
+    ``kv_indices[kv_indptr[b]:kv_indptr[b + 1]]``; s is ``sm_scale``. The last query sees all tokens; one that
+    sees none has output 0 and lse -inf. Returns output [total_q, heads, d] and lse (base 2) [total_q, heads].
+    Sources: Vaswani et al., Attention Is All You Need, equation 1 and section 3.2.3; Ainslie et al., GQA;
+    Kwon et al., Efficient Memory Management for Large Language Model Serving with PagedAttention, section 4.1.
+    """
+    output = torch.zeros_like(q)
+    lse = torch.full(q.shape[:2], -math.inf, dtype=torch.float32, device=q.device)
+    q_bounds, kv_bounds = qo_indptr.tolist(), kv_indptr.tolist()
+    for b in range(len(q_bounds) - 1):
+        rows = slice(q_bounds[b], q_bounds[b + 1])
+        pages = kv_indices[kv_bounds[b] : kv_bounds[b + 1]].long()
+        k = k_cache[pages].flatten(0, 1)
+        v = v_cache[pages].flatten(0, 1)
+        output[rows], lse[rows] = attend_causal(q[rows], k, v, sm_scale)
+    return output, lse
+
+
+def prefill_pages(
+    q: torch.Tensor,
+    k_cache: torch.Tensor,
+    v_cache: torch.Tensor,
+    qo_indptr: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    kv_indices: torch.Tensor,
+    kv_last_page_len: torch.Tensor,
+    sm_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Causal attention with pages of several tokens: ``out_i = softmax over j <= i + nk - nq of (s q_i . k_j) v_j``.
+
+    Sequence b has the nq queries ``qo_indptr[b]:qo_indptr[b + 1]`` and the nk tokens in the pages
+    ``kv_indices[kv_indptr[b]:kv_indptr[b + 1]]``: all are full but its last one, of which the first
+    ``kv_last_page_len[b]`` tokens count; s is ``sm_scale``. The last query sees all tokens; one that sees none
+    has output 0 and lse -inf. Returns output [total_q, heads, d] and lse (base 2) [total_q, heads] float32.
+    Sources: Vaswani et al., Attention Is All You Need, equation 1 and section 3.2.3; Ainslie et al., GQA;
+    Kwon et al., Efficient Memory Management for Large Language Model Serving with PagedAttention, section 4.1.
+    """
+    output = torch.zeros_like(q)
+    lse = torch.full(q.shape[:2], -math.inf, dtype=torch.float32, device=q.device)
+    page_size = k_cache.shape[1]
+    q_bounds, kv_bounds = qo_indptr.tolist(), kv_indptr.tolist()
+    last_page_len = kv_last_page_len.tolist()
+    for b in range(len(q_bounds) - 1):
+        rows = slice(q_bounds[b], q_bounds[b + 1])
+        pages = kv_indices[kv_bounds[b] : kv_bounds[b + 1]].long()
+        tokens = max(0, (len(pages) - 1) * page_size + last_page_len[b])
+        k = k_cache[pages].flatten(0, 1)[:tokens]
+        v = v_cache[pages].flatten(0, 1)[:tokens]
+        output[rows], lse[rows] = attend_causal(q[rows], k, v, sm_scale)
+    return output, lse
+
+
+DECODE_AXES = "batch_size num_qo_heads num_kv_heads head_dim num_pages page_size len_indptr num_kv_indices"
+PREFILL_AXES = "num_qo_heads num_kv_heads head_dim page_size len_indptr total_q num_kv_indices num_pages"
 CACHE = ("bfloat16", "num_pages page_size num_kv_heads head_dim")
-PAGES = {
-    "q": QUERY,
-    "k_cache": CACHE,
-    "v_cache": CACHE,
-    "kv_indptr": ("int32", "len_indptr"),
-    "kv_indices": ("int32", "num_kv_indices"),
-}
+INDPTR = ("int32", "len_indptr")
+INDICES = {"kv_indptr": INDPTR, "kv_indices": ("int32", "num_kv_indices")}
 LAST_PAGE = {"kv_last_page_len": ("int32", "batch_size")}
 SCALE = {"sm_scale": ("float32", None)}
-COMMON = {
-    "axes": AXES,
-    "outputs": {"output": QUERY, "lse": ("float32", "batch_size num_qo_heads")},
+
+
+def _queries(rows: str) -> dict[str, tuple[str, str]]:
+    return {"q": ("bfloat16", f"{rows} num_qo_heads head_dim"), "k_cache": CACHE, "v_cache": CACHE}
+
+
+def _outputs(rows: str) -> dict[str, tuple[str, str]]:
+    return {
+        "output": ("bfloat16", f"{rows} num_qo_heads head_dim"),
+        "lse": ("float32", f"{rows} num_qo_heads"),
+    }
+
+
+DECODE = {
+    "outputs": _outputs("batch_size"),
     "constraints": ["len_indptr == batch_size + 1", "num_kv_indices == kv_indptr[-1].item()"],
     "tags": ["stage:decode"],
 }
+PREFILL = {
+    "outputs": _outputs("total_q"),
+    "constraints": ["total_q == qo_indptr[-1].item()", "num_kv_indices == kv_indptr[-1].item()"],
+    "tags": ["stage:prefill"],
+}
+SIZES = "h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}"
+DECODE_TOKENS = f"gqa_paged_decode_{SIZES}_ps1"
+DECODE_PAGES = f"gqa_paged_decode_{SIZES}_ps{{page_size}}"
+PREFILL_TOKENS = f"gqa_paged_prefill_causal_{SIZES}_ps1"
+PREFILL_PAGES = f"gqa_paged_prefill_causal_{SIZES}_ps{{page_size}}"
 
 FAMILIES = {
-    "gqa_paged_decode_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}_ps1": {
+    DECODE_TOKENS: {
         "description": "Grouped-query attention, one query per sequence, paged cache, one token per page.",
         "reference": [attend, decode_single_token_pages],
-        "inputs": {**PAGES, **SCALE},
-        **COMMON,
+        "axes": DECODE_AXES,
+        "inputs": {**_queries("batch_size"), **INDICES, **SCALE},
+        **DECODE,
     },
-    "gqa_paged_decode_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}_ps{page_size}": {
+    DECODE_PAGES: {
         "description": "Grouped-query attention, one query per sequence, paged cache, last page part-filled.",
         "reference": [attend, decode_pages],
-        "inputs": {**PAGES, **LAST_PAGE, **SCALE},
-        **COMMON,
+        "axes": DECODE_AXES,
+        "inputs": {**_queries("batch_size"), **INDICES, **LAST_PAGE, **SCALE},
+        **DECODE,
+    },
+    PREFILL_TOKENS: {
+        "description": "Causal grouped-query attention, paged cache, one token per page.",
+        "reference": [attend_causal, prefill_single_token_pages],
+        "axes": PREFILL_AXES,
+        "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **SCALE},
+        **PREFILL,
+    },
+    PREFILL_PAGES: {
+        "description": "Causal grouped-query attention, paged cache, last page part-filled.",
+        "reference": [attend_causal, prefill_pages],
+        "axes": f"{PREFILL_AXES} batch_size",
+        "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **LAST_PAGE, **SCALE},
+        **PREFILL,
     },
 }
 
@@ -135,21 +215,78 @@ def _decode(head_dim: int, *cases: tuple[int, int, int]) -> list[dict[str, float
     ]
 
 
+def _prefill(head_dim: int, *cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
+    """Turn (number of sequences, total_q, num_pages, num_kv_indices) into workloads for pages of one token."""
+    return [
+        {
+            "len_indptr": n + 1,
+            "total_q": queries,
+            "num_pages": pages,
+            "num_kv_indices": indices,
+            "sm_scale": 1 / math.sqrt(head_dim),
+        }
+        for n, queries, pages, indices in cases
+    ]
+
+
+def _prefill_pages(head_dim: int, *cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
+    """Turn (batch_size, total_q, num_pages, num_kv_indices) into workloads for pages of several tokens."""
+    return [{**case, "batch_size": case["len_indptr"] - 1} for case in _prefill(head_dim, *cases)]
+
+
 H4_KV2_D64 = {"num_qo_heads": 4, "num_kv_heads": 2, "head_dim": 64}
+H32_KV8_D128 = {"num_qo_heads": 32, "num_kv_heads": 8, "head_dim": 128}
 
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads. With more indices than pages sequences share
-    # pages; with fewer indices than sequences some sequences are empty.
+    # pages; with fewer indices than sequences some sequences are empty. In prefill, with fewer tokens than
+    # queries the first queries see none.
     (
         "mini",
-        "gqa_paged_decode_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}_ps1",
+        DECODE_TOKENS,
         {**H4_KV2_D64, "page_size": 1},
         _decode(64, (1, 16, 9), (3, 64, 40), (5, 8, 3), (7, 512, 500), (16, 512, 700), (4, 1024, 1024)),
     ),
     (
         "mini",
-        "gqa_paged_decode_h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}_ps{page_size}",
+        DECODE_PAGES,
         {**H4_KV2_D64, "page_size": 16},
         _decode(64, (1, 4, 1), (3, 16, 9), (5, 8, 3), (8, 64, 60), (16, 32, 48)),
+    ),
+    (
+        "mini",
+        PREFILL_TOKENS,
+        {**H4_KV2_D64, "page_size": 1},
+        _prefill(64, (1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20), (5, 96, 200, 240)),
+    ),
+    (
+        "mini",
+        PREFILL_PAGES,
+        {**H4_KV2_D64, "page_size": 16},
+        _prefill_pages(64, (1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 200, 64, 20), (8, 64, 16, 30)),
+    ),
+    (
+        "flashinfer",
+        DECODE_TOKENS,
+        {**H32_KV8_D128, "page_size": 1},
+        _decode(128, (1, 128, 11), (4, 4096, 2000), (16, 16384, 9000), (64, 65536, 58966)),
+    ),
+    (
+        "flashinfer",
+        DECODE_PAGES,
+        {**H32_KV8_D128, "page_size": 64},
+        _decode(128, (1, 4, 1), (4, 64, 40), (16, 256, 200), (64, 1024, 960)),
+    ),
+    (
+        "flashinfer",
+        PREFILL_TOKENS,
+        {**H32_KV8_D128, "page_size": 1},
+        _prefill(128, (1, 1, 128, 17), (1, 127, 256, 127), (8, 1000, 4096, 2000), (32, 8192, 16384, 12000)),
+    ),
+    (
+        "flashinfer",
+        PREFILL_PAGES,
+        {**H32_KV8_D128, "page_size": 64},
+        _prefill_pages(128, (1, 1, 4, 1), (1, 127, 8, 2), (8, 1000, 64, 40), (32, 8192, 256, 200)),
     ),
 ]

@@ -19,7 +19,18 @@ from typing import Protocol
 import numpy as np
 
 from pytest_fib.inputs.recipes import Array, Problem, Recipe
-from pytest_fib.inputs.structured import gdn, gqa_paged, gqa_ragged, mamba_ssu, moe
+from pytest_fib.inputs.structured import (
+    dsa_paged,
+    gdn,
+    gqa_paged,
+    gqa_ragged,
+    mamba_ssu,
+    mla_paged,
+    mla_ragged,
+    moe,
+    rope,
+    sampling,
+)
 
 
 class Generator(Protocol):
@@ -37,10 +48,15 @@ class Generator(Protocol):
 
 GENERATORS: Mapping[str, Generator] = MappingProxyType(
     {
+        "dsa_paged": dsa_paged,
         "gdn": gdn,
         "gqa_paged": gqa_paged,
         "gqa_ragged": gqa_ragged,
         "mamba_ssu": mamba_ssu,
+        "mla_paged": mla_paged,
+        "mla_ragged": mla_ragged,
         "moe": moe,
+        "rope": rope,
+        "sampling": sampling,
     }
 )

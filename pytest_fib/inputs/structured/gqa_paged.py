@@ -1,83 +1,20 @@
-"""Grouped-query attention over a paged cache, decode and prefill.
-
-``kv_indptr`` splits the entries of ``kv_indices`` among the sequences; the pages of a sequence are distinct.
-Every sequence has a page if there are enough, and in prefill at least as many tokens as queries if the axes
-allow that. ``kv_last_page_len`` is in 1..page_size.
-"""
+"""Grouped-query attention over a paged cache, decode and prefill; see ``paging``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from pytest_fib.inputs.recipes import Array, Problem, Recipe, Structured
-from pytest_fib.inputs.structured import rules
+from pytest_fib.inputs.recipes import Array, Problem, Recipe
+from pytest_fib.inputs.structured import paging
 
-Lookup = Callable[[str], Array]
-
-_RANKS = {"q": 3, "k_cache": 4, "kv_indptr": 1, "kv_indices": 1}
-_OPTIONAL_RANKS = {"qo_indptr": 1, "kv_last_page_len": 1}
+_LAYOUT = paging.Layout("q", "k_cache", {"q": 3, "k_cache": 4})
 
 
 def recipes(problem: Problem) -> dict[str, Recipe]:
     """Return recipes for the offsets, page numbers and last page lengths that the definition has."""
-    if not rules.has_ranks(problem, _RANKS, _OPTIONAL_RANKS):
-        return {}
-    length = problem.shapes["kv_indptr"][0]
-    sequences = max(0, length - 1)
-    indices = problem.shapes["kv_indices"][0]
-    num_pages, page_size = problem.shapes["k_cache"][:2]
-    queries = problem.shapes["q"][0]
-    prefill = "qo_indptr" in problem.shapes
-    _check_sizes(problem, length, sequences)
-    if indices > sequences * num_pages and problem.drawn & {"kv_indptr", "kv_indices"}:
-        raise rules.impossible(
-            problem, f"{sequences} sequences cannot hold {indices} different pages each out of {num_pages}"
-        )
-    if "qo_indptr" in problem.drawn and queries > 0 and sequences == 0:
-        raise rules.impossible(problem, f"{queries} queries belong to no sequence")
-
-    def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        least = rules.at_least_one_each(queries, sequences, edges=problem.edges)
-        return rules.offsets(rules.partition(rng, queries, least, edges=problem.edges), length)
-
-    def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        most = np.full(sequences, num_pages, dtype=np.int64)
-        least = rules.at_least_one_each(indices, sequences, edges=problem.edges)
-        if prefill:
-            wanted = np.maximum(least, -(-np.diff(lookup("qo_indptr")) // page_size))
-            least = wanted if wanted.sum() <= indices and (wanted <= most).all() else least
-        return rules.offsets(rules.partition(rng, indices, least, most, edges=problem.edges), length)
-
-    def kv_indices(rng: np.random.Generator, lookup: Lookup) -> Array:
-        return rules.pages(rng, indices, num_pages)
-
-    def kv_last_page_len(rng: np.random.Generator, lookup: Lookup) -> Array:
-        least = np.ones(sequences, dtype=np.int64)
-        if prefill:
-            full = np.maximum(0, np.diff(lookup("kv_indptr")) - 1) * page_size
-            least = np.clip(np.diff(lookup("qo_indptr")) - full, 1, page_size)
-        return rules.lengths(rng, least, page_size, edges=problem.edges)
-
-    made = {
-        "qo_indptr": qo_indptr,
-        "kv_indptr": kv_indptr,
-        "kv_indices": kv_indices,
-        "kv_last_page_len": kv_last_page_len,
-    }
-    return {name: Structured(draw) for name, draw in made.items() if name in problem.shapes}
-
-
-def _check_sizes(problem: Problem, length: int, sequences: int) -> None:
-    wanted = {"kv_last_page_len": sequences, "qo_indptr": length}
-    if "qo_indptr" not in problem.shapes:
-        wanted["q"] = sequences
-    for name, size in wanted.items():
-        if name in problem.shapes and problem.shapes[name][0] != size:
-            raise rules.impossible(problem, f"kv_indptr says {sequences} sequences, {name} another number")
-    if "kv_last_page_len" in problem.drawn and sequences > 0 and problem.shapes["k_cache"][1] == 0:
-        raise rules.impossible(problem, "pages hold no token")
+    return paging.recipes(problem, _LAYOUT)
 
 
 def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int | float]:
@@ -87,15 +24,4 @@ def scalars(axes: Mapping[str, int], rng: np.random.Generator) -> dict[str, int 
 
 def check(problem: Problem, given: Mapping[str, Array]) -> None:
     """Check captured offsets, page numbers and last page lengths."""
-    if not rules.has_ranks(problem, _RANKS, _OPTIONAL_RANKS):
-        return
-    num_pages, page_size = problem.shapes["k_cache"][:2]
-    if "qo_indptr" in given:
-        rules.check_offsets(problem, "qo_indptr", given["qo_indptr"], problem.shapes["q"][0])
-    if "kv_indptr" in given:
-        rules.check_offsets(problem, "kv_indptr", given["kv_indptr"], problem.shapes["kv_indices"][0])
-    if "kv_indices" in given:
-        rules.check_range(problem, "kv_indices", given["kv_indices"], 0, num_pages)
-    if "kv_last_page_len" in given and "kv_indptr" in given:
-        used = given["kv_last_page_len"][np.diff(given["kv_indptr"]) > 0]
-        rules.check_range(problem, "kv_last_page_len", used, 1, page_size + 1)
+    paging.check(problem, _LAYOUT, given)

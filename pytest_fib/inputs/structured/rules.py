@@ -14,6 +14,11 @@ from pytest_fib.inputs.recipes import Array, Problem, Uniform
 LOG_STEP_SIZES = Uniform(math.log(1e-3), math.log(1e-1))
 """Biases of a recurrence's step sizes, which are about 0.001 to 0.1: softplus is nearly exp where it is small."""
 
+DEEPSEEK_SCALE = 0.1352337788608801
+"""1 / sqrt(128 + 64), the dimensions before absorption, times the square of YaRN's factor for long contexts."""
+
+_PREFIX_SHARED = 0.25  # of the calls
+
 
 def has_ranks(problem: Problem, needed: Mapping[str, int], optional: Mapping[str, int] | None = None) -> bool:
     """Return whether all needed inputs, and the optional ones that exist, have that many dimensions."""
@@ -78,17 +83,35 @@ def at_least_one_each(total: int, parts: int, *, edges: bool = False) -> Array:
 
 def lengths(rng: np.random.Generator, least: Array, most: int, *, edges: bool = False) -> Array:
     """Return lengths in [``least``, ``most``], all equally likely; with ``edges`` half of them are one of the two."""
-    drawn = rng.integers(least, most + 1)
-    if not edges:
-        return drawn
-    ends = np.where(rng.random(drawn.shape) < 0.5, least, most)
-    return np.where(rng.random(drawn.shape) < 0.5, ends, drawn)
+    drawn: Array = rng.integers(least, most + 1)
+    if edges:
+        ends = np.where(rng.random(drawn.shape) < 0.5, least, most)
+        drawn = np.where(rng.random(drawn.shape) < 0.5, ends, drawn)
+    return drawn
 
 
 def pages(rng: np.random.Generator, count: int, num_pages: int) -> Array:
     """Return ``count`` page numbers, any ``num_pages`` consecutive ones of which are distinct."""
-    permutation = rng.permutation(num_pages)
-    return permutation[:count] if count <= num_pages else np.resize(permutation, count)
+    chosen: Array = rng.choice(num_pages, min(count, num_pages), replace=False)
+    return chosen if count <= num_pages else np.resize(chosen, count)
+
+
+def sequence_pages(rng: np.random.Generator, counts: Array, num_pages: int) -> Array:
+    """Return the page numbers of sequences that have ``counts`` pages each, one sequence after the other.
+
+    Those of one sequence are distinct, if it has at most ``num_pages``. Sequences share none as long as there are
+    enough; but in a call of four all begin with the same ones.
+    """
+    total = int(counts.sum())
+    if counts.size < 2 or total == 0 or rng.random() >= _PREFIX_SHARED:
+        return pages(rng, total, num_pages)
+    shared = min(int(rng.integers(1, max(2, counts.max() // 2 + 1))), num_pages)
+    place = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    own = place >= shared
+    chosen = pages(rng, min(shared + int(own.sum()), num_pages), num_pages)
+    numbers: Array = chosen[np.minimum(place, shared - 1)]
+    numbers[own] = np.resize(chosen[shared:], int(own.sum()))
+    return numbers
 
 
 def check_offsets(problem: Problem, name: str, values: Array, end: int) -> None:

@@ -1,0 +1,306 @@
+"""Multi-head latent attention, absorbed, over a paged cache: one query per sequence (decode), or many (prefill)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .shared.attention import attend_causal
+from .shared.latent import attend_latent
+
+
+def decode_single_token_pages(
+    q_nope: torch.Tensor,
+    q_pe: torch.Tensor,
+    ckv_cache: torch.Tensor,
+    kpe_cache: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    kv_indices: torch.Tensor,
+    sm_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latent attention, pages of one token: ``out = softmax over j of (s (q_nope . ckv_j + q_pe . kpe_j)) ckv_j``.
+
+    Sequence b has one query and reads the cache at ``kv_indices[kv_indptr[b]:kv_indptr[b + 1]]``; s is
+    ``sm_scale``. A sequence without tokens has output 0 and lse -inf. float32 inside. Returns output
+    [batch_size, heads, c] and lse (base 2) [batch_size, heads] float32.
+    Sources: DeepSeek-AI, DeepSeek-V2, section 2.1.2 (W_UK absorbed into the query, W_UV left to the caller);
+    Kwon et al., Efficient Memory Management for Large Language Model Serving with PagedAttention, section 4.1.
+    """
+    output = torch.zeros_like(q_nope)
+    lse = torch.full(q_nope.shape[:2], -math.inf, dtype=torch.float32, device=q_nope.device)
+    bounds = kv_indptr.tolist()
+    for b in range(len(bounds) - 1):
+        query = slice(b, b + 1)
+        pages = kv_indices[bounds[b] : bounds[b + 1]].long()
+        ckv = ckv_cache[pages].flatten(0, 1)
+        kpe = kpe_cache[pages].flatten(0, 1)
+        output[query], lse[query] = attend_latent(q_nope[query], q_pe[query], ckv, kpe, sm_scale)
+    return output, lse
+
+
+def decode_pages(
+    q_nope: torch.Tensor,
+    q_pe: torch.Tensor,
+    ckv_cache: torch.Tensor,
+    kpe_cache: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    kv_indices: torch.Tensor,
+    kv_last_page_len: torch.Tensor,
+    sm_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latent attention, paged: ``out = softmax over j of (s (q_nope . ckv_j + q_pe . kpe_j)) ckv_j``.
+
+    Sequence b has one query and reads the pages ``kv_indices[kv_indptr[b]:kv_indptr[b + 1]]``: all are full but
+    its last one, of which the first ``kv_last_page_len[b]`` tokens count; s is ``sm_scale``. A sequence without
+    pages has output 0 and lse -inf. float32 inside. Returns output [batch_size, heads, c] and lse (base 2)
+    [batch_size, heads] float32.
+    Sources: DeepSeek-AI, DeepSeek-V2, section 2.1.2 (W_UK absorbed into the query, W_UV left to the caller);
+    Kwon et al., Efficient Memory Management for Large Language Model Serving with PagedAttention, section 4.1.
+    """
+    output = torch.zeros_like(q_nope)
+    lse = torch.full(q_nope.shape[:2], -math.inf, dtype=torch.float32, device=q_nope.device)
+    page_size = ckv_cache.shape[1]
+    bounds = kv_indptr.tolist()
+    last_page_len = kv_last_page_len.tolist()
+    for b in range(len(bounds) - 1):
+        query = slice(b, b + 1)
+        pages = kv_indices[bounds[b] : bounds[b + 1]].long()
+        tokens = max(0, (len(pages) - 1) * page_size + last_page_len[b])
+        ckv = ckv_cache[pages].flatten(0, 1)[:tokens]
+        kpe = kpe_cache[pages].flatten(0, 1)[:tokens]
+        output[query], lse[query] = attend_latent(q_nope[query], q_pe[query], ckv, kpe, sm_scale)
+    return output, lse
+
+
+def prefill_single_token_pages(
+    q_nope: torch.Tensor,
+    q_pe: torch.Tensor,
+    ckv_cache: torch.Tensor,
+    kpe_cache: torch.Tensor,
+    qo_indptr: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    kv_indices: torch.Tensor,
+    sm_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Causal latent attention, pages of one token: query i of nq attends to the tokens j <= i + nk - nq.
+
+    ``out_i = softmax over j of (sm_scale (q_nope_i . ckv_j + q_pe_i . kpe_j)) ckv_j``. Sequence b has the
+    nq queries ``qo_indptr[b]:qo_indptr[b + 1]`` and the nk tokens that lie in the cache at
+    ``kv_indices[kv_indptr[b]:kv_indptr[b + 1]]``. A query that sees none has output 0 and lse -inf. float32
+    inside. Returns output [total_q, heads, c] and lse (base 2) [total_q, heads] float32.
+    Sources: DeepSeek-AI, DeepSeek-V2, section 2.1.2 (W_UK absorbed into the query, W_UV left to the caller);
+    Vaswani et al., Attention Is All You Need, section 3.2.3.
+    """
+    output = torch.zeros_like(q_nope)
+    lse = torch.full(q_nope.shape[:2], -math.inf, dtype=torch.float32, device=q_nope.device)
+    q_bounds, kv_bounds = qo_indptr.tolist(), kv_indptr.tolist()
+    for b in range(len(q_bounds) - 1):
+        rows = slice(q_bounds[b], q_bounds[b + 1])
+        pages = kv_indices[kv_bounds[b] : kv_bounds[b + 1]].long()
+        ckv = ckv_cache[pages].flatten(0, 1)
+        kpe = kpe_cache[pages].flatten(0, 1)
+        output[rows], lse[rows] = attend_latent(q_nope[rows], q_pe[rows], ckv, kpe, sm_scale)
+    return output, lse
+
+
+def prefill_pages(
+    q_nope: torch.Tensor,
+    q_pe: torch.Tensor,
+    ckv_cache: torch.Tensor,
+    kpe_cache: torch.Tensor,
+    qo_indptr: torch.Tensor,
+    kv_indptr: torch.Tensor,
+    kv_indices: torch.Tensor,
+    kv_last_page_len: torch.Tensor,
+    sm_scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Causal latent attention, paged: query i of nq attends to the tokens j <= i + nk - nq.
+
+    ``out_i = softmax over j of (sm_scale (q_nope_i . ckv_j + q_pe_i . kpe_j)) ckv_j``. Sequence b has the
+    nq queries ``qo_indptr[b]:qo_indptr[b + 1]`` and the nk tokens in the pages
+    ``kv_indices[kv_indptr[b]:kv_indptr[b + 1]]``: all are full but its last one, of which the first
+    ``kv_last_page_len[b]`` tokens count. A query that sees none has output 0 and lse -inf. float32 inside.
+    Returns output [total_q, heads, c] and lse (base 2) [total_q, heads] float32.
+    Sources: DeepSeek-AI, DeepSeek-V2, section 2.1.2 (W_UK absorbed into the query, W_UV left to the caller);
+    Vaswani et al., Attention Is All You Need, section 3.2.3.
+    """
+    output = torch.zeros_like(q_nope)
+    lse = torch.full(q_nope.shape[:2], -math.inf, dtype=torch.float32, device=q_nope.device)
+    page_size = ckv_cache.shape[1]
+    q_bounds, kv_bounds = qo_indptr.tolist(), kv_indptr.tolist()
+    last_page_len = kv_last_page_len.tolist()
+    for b in range(len(q_bounds) - 1):
+        rows = slice(q_bounds[b], q_bounds[b + 1])
+        pages = kv_indices[kv_bounds[b] : kv_bounds[b + 1]].long()
+        tokens = max(0, (len(pages) - 1) * page_size + last_page_len[b])
+        ckv = ckv_cache[pages].flatten(0, 1)[:tokens]
+        kpe = kpe_cache[pages].flatten(0, 1)[:tokens]
+        output[rows], lse[rows] = attend_latent(q_nope[rows], q_pe[rows], ckv, kpe, sm_scale)
+    return output, lse
+
+
+INDPTR = ("int32", "len_indptr")
+INDICES = {"kv_indptr": INDPTR, "kv_indices": ("int32", "num_kv_indices")}
+LAST_PAGE = {"kv_last_page_len": ("int32", "batch_size")}
+SCALE = {"sm_scale": ("float32", None)}
+DECODE_AXES = (
+    "batch_size num_qo_heads head_dim_ckv head_dim_kpe page_size num_pages len_indptr num_kv_indices"
+)
+PREFILL_AXES = "num_qo_heads head_dim_ckv head_dim_kpe page_size total_q num_pages len_indptr num_kv_indices"
+
+
+def _queries(rows: str) -> dict[str, tuple[str, str]]:
+    return {
+        "q_nope": ("bfloat16", f"{rows} num_qo_heads head_dim_ckv"),
+        "q_pe": ("bfloat16", f"{rows} num_qo_heads head_dim_kpe"),
+        "ckv_cache": ("bfloat16", "num_pages page_size head_dim_ckv"),
+        "kpe_cache": ("bfloat16", "num_pages page_size head_dim_kpe"),
+    }
+
+
+def _outputs(rows: str) -> dict[str, tuple[str, str]]:
+    return {
+        "output": ("bfloat16", f"{rows} num_qo_heads head_dim_ckv"),
+        "lse": ("float32", f"{rows} num_qo_heads"),
+    }
+
+
+DECODE = {
+    "outputs": _outputs("batch_size"),
+    "constraints": ["len_indptr == batch_size + 1", "num_kv_indices == kv_indptr[-1].item()"],
+    "tags": ["stage:decode"],
+}
+PREFILL = {
+    "outputs": _outputs("total_q"),
+    "constraints": ["total_q == qo_indptr[-1].item()", "num_kv_indices == kv_indptr[-1].item()"],
+    "tags": ["stage:prefill"],
+}
+SIZES = "h{num_qo_heads}_ckv{head_dim_ckv}_kpe{head_dim_kpe}"
+DECODE_TOKENS = f"mla_paged_decode_{SIZES}_ps1"
+DECODE_PAGES = f"mla_paged_decode_{SIZES}_ps{{page_size}}"
+PREFILL_TOKENS = f"mla_paged_prefill_causal_{SIZES}_ps1"
+PREFILL_PAGES = f"mla_paged_prefill_causal_{SIZES}_ps{{page_size}}"
+
+FAMILIES = {
+    DECODE_TOKENS: {
+        "description": "Absorbed latent attention, one query per sequence, paged cache, one token per page.",
+        "reference": [attend_causal, attend_latent, decode_single_token_pages],
+        "axes": DECODE_AXES,
+        "inputs": {**_queries("batch_size"), **INDICES, **SCALE},
+        **DECODE,
+    },
+    DECODE_PAGES: {
+        "description": "Absorbed latent attention, one query per sequence, paged cache, last page part-filled.",
+        "reference": [attend_causal, attend_latent, decode_pages],
+        "axes": DECODE_AXES,
+        "inputs": {**_queries("batch_size"), **INDICES, **LAST_PAGE, **SCALE},
+        **DECODE,
+    },
+    PREFILL_TOKENS: {
+        "description": "Causal absorbed latent attention, paged cache, one token per page.",
+        "reference": [attend_causal, attend_latent, prefill_single_token_pages],
+        "axes": PREFILL_AXES,
+        "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **SCALE},
+        **PREFILL,
+    },
+    PREFILL_PAGES: {
+        "description": "Causal absorbed latent attention, paged cache, last page part-filled.",
+        "reference": [attend_causal, attend_latent, prefill_pages],
+        "axes": f"{PREFILL_AXES} batch_size",
+        "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **LAST_PAGE, **SCALE},
+        **PREFILL,
+    },
+}
+
+
+def _decode(*cases: tuple[int, int, int]) -> list[dict[str, float]]:
+    """Turn (batch_size, num_pages, num_kv_indices) into workloads."""
+    return [
+        {
+            "batch_size": batch,
+            "num_pages": pages,
+            "len_indptr": batch + 1,
+            "num_kv_indices": indices,
+            "sm_scale": DEEPSEEK_SCALE,
+        }
+        for batch, pages, indices in cases
+    ]
+
+
+def _prefill(*cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
+    """Turn (number of sequences, total_q, num_pages, num_kv_indices) into workloads for pages of one token."""
+    return [
+        {
+            "total_q": queries,
+            "num_pages": pages,
+            "len_indptr": n + 1,
+            "num_kv_indices": indices,
+            "sm_scale": DEEPSEEK_SCALE,
+        }
+        for n, queries, pages, indices in cases
+    ]
+
+
+def _prefill_pages(*cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
+    """Turn (batch_size, total_q, num_pages, num_kv_indices) into workloads for pages of several tokens."""
+    return [{**case, "batch_size": case["len_indptr"] - 1} for case in _prefill(*cases)]
+
+
+DEEPSEEK_SCALE = 0.1352337788608801  # 1 / sqrt(128 + 64), times the square of YaRN's factor for long contexts
+H4 = {"num_qo_heads": 4, "head_dim_ckv": 64, "head_dim_kpe": 16}
+H16 = {"num_qo_heads": 16, "head_dim_ckv": 512, "head_dim_kpe": 64}
+
+TABLE = [
+    # trace set, family, sizes of the constant axes, workloads. With more indices than pages sequences share
+    # pages; with fewer indices than sequences some sequences are empty. In prefill, with fewer tokens than
+    # queries the first queries see none.
+    (
+        "mini",
+        DECODE_TOKENS,
+        {**H4, "page_size": 1},
+        _decode((1, 16, 9), (3, 64, 40), (5, 8, 3), (7, 512, 500), (16, 256, 400)),
+    ),
+    (
+        "mini",
+        DECODE_PAGES,
+        {**H4, "page_size": 16},
+        _decode((1, 4, 1), (3, 16, 9), (5, 8, 3), (8, 64, 50), (16, 32, 48)),
+    ),
+    (
+        "mini",
+        PREFILL_TOKENS,
+        {**H4, "page_size": 1},
+        _prefill((1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20), (5, 96, 200, 240)),
+    ),
+    (
+        "mini",
+        PREFILL_PAGES,
+        {**H4, "page_size": 16},
+        _prefill_pages((1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 150, 64, 16), (8, 64, 16, 30)),
+    ),
+    (
+        "flashinfer",
+        DECODE_TOKENS,
+        {**H16, "page_size": 1},
+        _decode((1, 128, 8), (4, 8192, 4000), (16, 65536, 20000), (64, 131072, 75145)),
+    ),
+    (
+        "flashinfer",
+        DECODE_PAGES,
+        {**H16, "page_size": 64},
+        _decode((1, 4, 1), (4, 128, 64), (16, 1024, 320), (64, 2048, 1200)),
+    ),
+    (
+        "flashinfer",
+        PREFILL_TOKENS,
+        {**H16, "page_size": 1},
+        _prefill((1, 1, 128, 5), (1, 33, 128, 34), (8, 1000, 8192, 2000), (32, 8192, 32768, 17759)),
+    ),
+    (
+        "flashinfer",
+        PREFILL_PAGES,
+        {**H16, "page_size": 64},
+        _prefill_pages((1, 1, 4, 1), (1, 33, 8, 1), (8, 1000, 128, 40), (32, 8192, 512, 290)),
+    ),
+]
