@@ -138,6 +138,13 @@ class Library:
             "correct it or name the dataset with --fib-traceset=DIR"
         )
 
+    def definition_or_none(self, name: str, near: Path) -> Definition | None:
+        """Return what :meth:`definition` returns, or None where it raises."""
+        try:
+            return self.definition(name, near)
+        except DataError:
+            return None
+
     def is_complete_for(self, path: Path) -> bool:
         """Whether a definition that is not found is a mistake, and not only one of a dataset that was not named."""
         own = self.traceset_of(path)

@@ -45,6 +45,15 @@ def format_error(error: float | None) -> str:
     return f"{error:.1e}" if math.isfinite(error) and error != 0 else f"{error:g}"
 
 
+def format_bytes(count: int) -> str:
+    """Return a size with three significant digits and the binary unit that suits it, as in ``1.50 GiB``."""
+    if count < 1024:
+        return f"{count} B"
+    sizes = [(count / 1024**power, unit) for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)]
+    value, unit = next((size for size in sizes if _rounded(size[0], 3) < 1000), sizes[-1])
+    return f"{_significant(value, 3)} {unit}"
+
+
 def format_elapsed(seconds: float) -> str:
     """Return whole seconds as ``m:ss`` or ``h:mm:ss``."""
     minutes, second = divmod(int(seconds), 60)

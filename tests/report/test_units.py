@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_fib.report.units import (
     MISSING,
+    format_bytes,
     format_elapsed,
     format_error,
     format_interval,
@@ -87,3 +88,11 @@ def test_error(error: float | None, text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3723.9, "1:02:03")])
 def test_elapsed(seconds: float, text: str) -> None:
     assert format_elapsed(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (1000 << 10, "0.977 MiB"), (3 << 29, "1.50 GiB")],
+)
+def test_bytes(count: int, text: str) -> None:
+    assert format_bytes(count) == text

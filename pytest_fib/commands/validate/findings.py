@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_fib.commands._output import place
 from pytest_fib.commands.validate.lines import line_of
 from pytest_fib.data.files import shown
 from pytest_fib.errors import DataError
@@ -53,7 +54,7 @@ class Findings:
             elif os.path.isfile(error.where):  # one of the files of a starter kit
                 self.problem(Path(error.where), sentence)
             else:
-                self._append(error.where, sentence, is_remark=False)
+                self._append(place(Path(error.where)), sentence, is_remark=False)
 
     def problem(self, path: Path, sentence: str, line: int | None = None) -> None:
         """Add a problem; its line is that of the field which the sentence begins with, if it is not known."""
@@ -72,12 +73,11 @@ class Findings:
     def _append(self, where: str, sentence: str, is_remark: bool) -> None:
         named = _FIELD.fullmatch(sentence)
         field, rest = named.groups() if named else ("", sentence)
-        here = shown(Path.cwd()) + os.sep
-        self._found.append(Finding(where.removeprefix(here), field, rest, is_remark))
+        self._found.append(Finding(where, field, rest, is_remark))
 
 
 def _where(path: Path, sentence: str, line: int | None) -> str:
     if line is None:
         named = _FIELD.fullmatch(sentence)
         line = line_of(path, named[1] if named else "", sentence)
-    return shown(path) if line is None else f"{shown(path)}:{line}"
+    return place(path) if line is None else f"{place(path)}:{line}"
