@@ -59,9 +59,30 @@ def _attention(group: str, label: str, heads: str, page_sizes: dict[int, str]) -
     return rows
 
 
+def _delta(group: str, label: str, heads: str, stages: str) -> list[Row]:
+    """The gated delta nets fit any sizes; these are the rows for the definitions of ``heads``."""
+    return [
+        Row(
+            group,
+            f"gdn_{stage}_{label}{language}",
+            f"gdn_{stage}_{heads}_k_last",
+            f"gdn/delta_{language}",
+            f"delta.{suffix}::{stage}",
+            passing,
+        )
+        for language, suffix, passing in (
+            ("python", "py", False),
+            ("cpp", "cc", True),
+            ("triton", "py", True),
+        )
+        for stage in stages.split()
+    ]
+
+
 RMSNORM, FUSED, GEMM = "rmsnorm_h128", "fused_add_rmsnorm_h256", "gemm_n128_k256"
 MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h256_i128"
 CONTEST_MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
+MAMBA = "mamba_ssu_decode_h4_d16_s32_ng2"
 
 TABLE = [
     # group, name, definition, source folder, entry point, outputs passed as last arguments
@@ -91,9 +112,14 @@ TABLE = [
     Row("mini", "moe_fp8_cpp", MOE, "moe/moe_fp8_cpp", "moe.cc::moe", True),
     Row("mini", "moe_fp8_triton", MOE, "moe/moe_fp8_triton", "moe.py::moe", True),
     *_attention("mini", "", "h4_kv2_d64", {1: "decode_tokens", 16: "decode_pages"}),
+    *_delta("mini", "", "qk2_v4_d32", "decode prefill mtp"),
+    Row("mini", "mamba_ssu_python", MAMBA, "mamba_ssu/update_python", "update.py::update", False),
+    Row("mini", "mamba_ssu_cpp", MAMBA, "mamba_ssu/update_cpp", "update.cc::update", True),
+    Row("mini", "mamba_ssu_triton", MAMBA, "mamba_ssu/update_triton", "update.py::update", True),
     # The contest's size, for a GPU
     Row("mlsys26", "moe_fp8_h7168_i2048_python", CONTEST_MOE, "moe/moe_fp8_python", "moe.py::moe", False),
     Row("mlsys26", "moe_fp8_h7168_i2048_triton", CONTEST_MOE, "moe/moe_fp8_triton", "moe.py::moe", True),
+    *_delta("mlsys26", "qk4_v8_d128_", "qk4_v8_d128", "decode prefill"),
     # Definitions of FlashInfer-Bench's data set, of which captured workloads are public
     *_attention("official", "h32_kv8_d128_", "h32_kv8_d128", {1: "decode_tokens"}),
 ]

@@ -92,7 +92,7 @@ def test_a_wrong_solution_is_noticed(tmp_path: Path) -> None:
     assert any("call 0 output" in result["wrong"] for result in outcome.values())
 
 
-@pytest.mark.parametrize("op_type", ["rmsnorm", "gemm", "gqa_paged", "gqa_ragged", "moe"])
+@pytest.mark.parametrize("op_type", ["rmsnorm", "gemm", "gqa_paged", "gqa_ragged", "moe", "gdn", "mamba_ssu"])
 def test_every_family_has_three_languages(op_type: str) -> None:
     found = [read_solution(path).solution for path in paths("mini") if path.parent.name == op_type]
     assert {solution.spec.language for solution in found} == {"python", "cpp", "triton"}
