@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -20,12 +18,10 @@ from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import Workload, WorkloadLine
-from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SandboxIncomplete
+from pytest_fib.errors import DataError
+from pytest_fib.items import FUZZ, BadItem, FuzzItem, Row, WorkloadItem, judge, judge_with_benchmark, search
 from pytest_fib.named import BadSolution, NamedSolution, is_starter_kit
 from pytest_fib.session import FibSession
-
-if TYPE_CHECKING:
-    from pytest_fib.data.evaluation import Evaluation
 
 WORKLOAD_SUFFIXES = (".jsonl", ".json")
 AXES_LIMIT = 80
@@ -77,14 +73,6 @@ def set_arguments(fib: FibSession) -> None:
         config.args += [str(path) for path in wanted if not any(path.is_relative_to(g) for g in given)]
 
 
-class Row(NamedTuple):
-    """What collection keeps of a workload's line; the workload itself is read again when it runs."""
-
-    name: str
-    lineno: int
-    facts: dict[str, Any]
-
-
 class WorkloadFile(pytest.Module):
     """One workload file: a collector for each solution of its definition, and an item for each bad line.
 
@@ -129,6 +117,11 @@ class WorkloadFile(pytest.Module):
             )
         return line.workload
 
+    @property
+    def workloads(self) -> list[Workload]:
+        """The workloads of all lines that can be read."""
+        return [line.workload for line in self._lines.values()]
+
     @cached_property
     def _lines(self) -> dict[int, WorkloadLine]:
         return {
@@ -153,12 +146,21 @@ class SolutionCollector(pytest.Collector):
         return collector
 
     def collect(self) -> Iterator[pytest.Item]:
+        """Yield an item per workload, and one for further shapes where they are wanted."""
+        about = describe(self.parent.definition, self.named.loaded.solution)
+        yield from self._workload_items(about)
+        if self.parent.fib.settings.fuzz:
+            self.parent.fib.offered += 1
+            item: FuzzItem = FuzzItem.from_parent(self, name=FUZZ, callobj=search)
+            item.add_marker(pytest.mark.fib(**about))
+            yield item
+
+    def _workload_items(self, about: dict[str, str]) -> Iterator[WorkloadItem]:
         """Yield an item per workload. They share what pytest knows about the fixtures that they request."""
         from pytest_fib.bridge.benchmark import wants_fixture
 
         self.parent.fib.offered += len(self.rows)
         function = judge_with_benchmark if wants_fixture(self.config) else judge
-        about = describe(self.parent.definition, self.named.loaded.solution)
         mark_with = pytest.mark.fib.with_args
         shared: dict[str, Any] = {}
         for row in self.rows:
@@ -170,110 +172,6 @@ class SolutionCollector(pytest.Collector):
             if not shared and hasattr(item, "_fixtureinfo"):
                 shared["fixtureinfo"] = item._fixtureinfo
             yield item
-
-
-class WorkloadItem(pytest.Function):
-    """One solution on one workload."""
-
-    parent: SolutionCollector
-    row: Row
-
-    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
-        """Point at the workload's line."""
-        return self.path, self.row.lineno - 1, f"{self.parent.name}::{self.name}"
-
-    def judge(self, benchmark: Any = None) -> None:
-        """Ask the judge, keep what it found, and fail unless it passed."""
-        from pytest_fib.bridge.benchmark import add_samples, leave_out
-        from pytest_fib.report.failure import failure_text, first_time
-        from pytest_fib.report.record import record_evaluation, record_unjudged
-
-        try:
-            judged = self._judged()
-        except BaseException:
-            # A skip or an interrupt: pytest-benchmark would warn of a fixture that was not used.
-            leave_out(benchmark)
-            raise
-        if isinstance(judged, str):
-            leave_out(benchmark)
-            record_unjudged(self, judged)
-            pytest.fail(judged, pytrace=False)
-        loaded = self.parent.named.loaded
-        workload, evaluation = judged
-        record_evaluation(self, evaluation, workload, loaded)
-        add_samples(benchmark, evaluation)
-        self.add_report_section("call", "candidate", evaluation.output)
-        if not evaluation.passed:
-            shown_before = not first_time(
-                self.fib.session_dir, f"{evaluation.status.value} {loaded.solution.content_hash}"
-            )
-            text = failure_text(evaluation, command=self.command(), shown_before=shown_before)
-            pytest.fail(text, pytrace=False)
-
-    @property
-    def fib(self) -> FibSession:
-        """The run's session."""
-        return self.parent.parent.fib
-
-    def command(self) -> str:
-        """A command that reproduces this one item, quoted for a shell."""
-        named, here = self.parent.named, self.config.invocation_params.dir
-        # Alone on a command line, a solution needs no disambiguation: its id is its plain slug.
-        node = "::".join((shown_from(here, self.path), slug(named.loaded.solution.name), self.name))
-        settings = self.fib.settings
-        words = ["pytest", f"--fib-solution={shown_from(here, named.loaded.path)}", *settings.repeated]
-        if self.config.inipath and not self.path.is_relative_to(self.config.rootpath):
-            words += [
-                "-c",
-                shown_from(here, self.config.inipath),
-            ]  # a path outside would move pytest's rootdir
-        return " ".join(quote(word) for word in [*words, node])
-
-    def _judged(self) -> tuple[Workload, Evaluation] | str:
-        """The workload and what the judge found, or why this item fails without a verdict."""
-        file = self.parent.parent
-        try:
-            workload = file.workload(self.row)
-            return workload, self.fib.evaluate(
-                file.definition, workload, self.parent.named.loaded, file.traceset.root
-            )
-        except NotJudgeable as reason:
-            if isinstance(reason, NoDevice) and self.fib.settings.require_device:
-                return str(reason)
-            pytest.skip(str(reason))
-        except (DataError, SandboxIncomplete) as error:
-            return str(error)
-
-
-def judge(request: pytest.FixtureRequest) -> None:
-    """Run a workload's item."""
-    request.node.judge()
-
-
-def judge_with_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> None:
-    """Run a workload's item with pytest-benchmark's fixture, so that its samples get a row there."""
-    request.node.judge(benchmark)
-
-
-class BadItem(pytest.Item):
-    """An item that fails with one sentence: a line or a solution that cannot be read."""
-
-    problem: str
-
-    @classmethod
-    def of(cls, parent: pytest.Collector, name: str, problem: str) -> BadItem:
-        """Make an item that fails with ``problem``."""
-        item: BadItem = cls.from_parent(parent, name=name)
-        item.problem = problem
-        return item
-
-    def runtest(self) -> None:
-        """Fail."""
-        pytest.fail(self.problem, pytrace=False)
-
-    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
-        """Point at the file."""
-        return self.path, None, self.name
 
 
 class BadSolutionFile(pytest.File):
@@ -372,23 +270,3 @@ def _shown_as(path: Path, parent: pytest.Collector, folder: str) -> dict[str, An
         return {}
     name = slug(path.stem) + path.suffix
     return {"name": name, "nodeid": f"{folder}/{name}"}
-
-
-def shown_from(here: Path, path: Path) -> str:
-    """``path`` as one would type it in the folder ``here``."""
-    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
-
-
-def quote(word: str) -> str:
-    """Quote a word for a shell; what is unfit to print becomes bytes in bash's ``$'…'``."""
-    if word.isprintable():
-        return shlex.quote(word)
-    return "$'" + "".join(map(_quoted_character, word)) + "'"
-
-
-def _quoted_character(character: str) -> str:
-    if character in "\\'":
-        return "\\" + character
-    if character.isprintable():
-        return character
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

@@ -114,6 +114,7 @@ VALUES = (
         "workload: a fresh candidate per workload; solution: one per solution (default: workload)",
         _choice("workload", "solution"),
     ),
+    Option("fuzz", "N", "judge N further shapes per definition and solution (default: 0)", _count(0)),
 )
 
 PATHS = (

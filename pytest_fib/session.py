@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,9 +48,16 @@ class Judge(Protocol):
     ) -> Evaluation:
         """Judge one solution on one workload; raises NotJudgeable for a skip."""
 
+    def answers(self, definition: Definition, workload: Workload, traceset_root: Path) -> bool:
+        """Whether the reference has an answer to a workload."""
+
     def close(self) -> None:
         """Stop every process and remove every file of the judge."""
 
+
+FUZZ_TIMEOUT_S = 60.0
+FUZZ_CALLS = 2
+"""Calls of one shape, beside those with other distributions."""
 
 JUDGE_FACTORY = pytest.StashKey[Callable[["JudgeConfig"], Judge]]()
 """In ``config.stash``: makes the judges of a run; a test puts a judge of its own here."""
@@ -89,6 +97,7 @@ class FibSession:
         _refuse_reruns(config)
         self.config = config
         self.settings = Settings.from_config(config)
+        _check_fuzz(self.settings)
         self.explicit_paths = _explicit_paths(config)
         self.tracesets = find_tracesets(self.settings, config.rootpath, os.environ)
         self.tracesets += tuple(tracesets_of_arguments(self.explicit_paths, self.tracesets))
@@ -176,11 +185,24 @@ class FibSession:
         self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path
     ) -> Evaluation:
         """Judge one solution on one workload; raises NotJudgeable or DataError."""
+        judge = self.judge(self.judge_config(definition.name, definition.op_type))
+        return judge.evaluate(definition, workload, loaded, traceset_root)
+
+    def fuzz_judge(self, definition: Definition) -> Judge:
+        """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""
         config = self.judge_config(definition.name, definition.op_type)
+        limits = replace(config.limits, timeout_s=min(config.limits.timeout_s, FUZZ_TIMEOUT_S))
+        sampling = replace(config.sampling, trials=FUZZ_CALLS, timing=False)
+        return self.judge(
+            replace(config, isolation="solution", strict=False, limits=limits, sampling=sampling)
+        )
+
+    def judge(self, config: JudgeConfig) -> Judge:
+        """The judge that works in the given way; kept until the run ends."""
         if config not in self._judges:
             factory = self.config.stash.get(JUDGE_FACTORY, _judge_session)
             self._judges[config] = factory(config)
-        return self._judges[config].evaluate(definition, workload, loaded, traceset_root)
+        return self._judges[config]
 
     def closing_lines(self, exitstatus: int) -> list[str]:
         """Which file is which where solutions share a name, and why nothing was judged, where that is so."""
@@ -237,6 +259,13 @@ def _explicit_paths(config: pytest.Config) -> tuple[Path, ...]:
         return ()
     here = config.invocation_params.dir
     return tuple(Path(os.path.abspath(here / arg.split("::")[0])) for arg in config.args)
+
+
+def _check_fuzz(settings: Settings) -> None:
+    if settings.fuzz and find_spec("hypothesis") is None:
+        raise SettingsError(
+            "--fib-fuzz needs hypothesis, which is not installed: pip install 'pytest-fib[fuzz]'"
+        )
 
 
 def _refuse_reruns(config: pytest.Config) -> None:

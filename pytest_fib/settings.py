@@ -27,7 +27,7 @@ class Settings:
 
     ``solutions`` are paths as the flags give them, or paths and globs from the ini when
     ``solutions_from_flag`` is false. ``timeout`` and ``build_timeout`` are seconds, ``memory`` is GiB.
-    ``repeated`` are the flags, as given, that another run needs to judge in the same way.
+    ``repeated`` are the flags, as given, that another run needs to judge a workload in the same way.
     """
 
     solutions: tuple[Path, ...] = ()
@@ -48,6 +48,7 @@ class Settings:
     build_timeout: float = 300.0
     memory: float = 16.0
     isolation: Literal["workload", "solution"] = "workload"
+    fuzz: int = 0
     no_timing: bool = False
     report: Path | None = None
     traces: Path | None = None
@@ -148,7 +149,7 @@ def _repeated(config: pytest.Config) -> Iterator[str]:
         yield f"{TRACESET.flag}={value}"
     for option in VALUES:
         value = config.getoption(option.ini)
-        if value is not None:
+        if value is not None and option.name != "fuzz":
             yield f"{option.flag}={value}"
     for option in SWITCHES:
         if config.getoption(option.ini):

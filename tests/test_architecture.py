@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "build": {"data", "border"},
     "candidate": {"border", "build", "data"},
     "judge": {"border", "inputs", "measure", "data"},
+    "fuzz": {"data"},
     "report": {"data", "measure", "bridge"},
 }
 

@@ -50,6 +50,7 @@ def build_document(
         "solutions": distinct_solutions(records),
         "traces": [record["trace"] for record in records if record["trace"] is not None],
         "measurements": [record["measurement"] for record in records if record["measurement"] is not None],
+        "fuzz": [record["fuzz"] for record in records if record["fuzz"] is not None],
         "skipped": [record["skip"] for record in records if record["skip"] is not None],
         "scores": score_rows(records),
     }

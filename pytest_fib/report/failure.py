@@ -12,6 +12,7 @@ from pytest_fib.report.units import format_error
 
 if TYPE_CHECKING:
     from pytest_fib.data.evaluation import Evaluation, Mismatch
+    from pytest_fib.data.fuzzing import Failing, Search
 
 LINE_LIMIT = 400
 """Characters of one line of a log that are shown."""
@@ -39,6 +40,37 @@ def failure_text(evaluation: Evaluation, *, command: str, shown_before: bool = F
         f"to reproduce{_about_inputs(evaluation)}:\n  {escape(command, 4000)}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def fuzz_text(found: Search, *, command: str, path: str) -> str:
+    """Return the failure message of a search that found shapes that fail.
+
+    ``command`` repeats the search, and ``path`` is the workload file.
+    """
+    parts = [_shape_text(failing, path) for failing in found.failing]
+    effort = f"{found.judged} shapes were judged in {found.seconds:.1f} s"
+    if found.out_of_time:
+        effort += ", which was all the time there was: these may not be the smallest"
+    parts.append(f"{effort}\nto repeat, those shapes first:\n  {escape(command, 4000)}")
+    return "\n\n".join(parts)
+
+
+def _shape_text(failing: Failing, path: str) -> str:
+    evaluation = failing.evaluation
+    where = f"shrunk to {escape(failing.shape.text, 1000)}"
+    if failing.after is not None:
+        where = (
+            f"at {escape(failing.shape.text, 1000)}, but only in a process that has judged other shapes, the last "
+            f"one {escape(failing.after.text, 1000)}: what it keeps between calls is wrong there (not shrunk)"
+        )
+    lines = [
+        f"{evaluation.status.value}: {escape(evaluation.solution, _LABEL)} "
+        f"on {escape(evaluation.definition, 120)}, {where}",
+        "" if evaluation.mismatch is None else _mismatch_text(evaluation.mismatch, evaluation),
+        log_text(evaluation.log),
+        f"as a line for {escape(path)}:\n  {escape(failing.line, 20_000)}",
+    ]
+    return "\n".join(line for line in lines if line)
 
 
 def first_time(session_dir: Path, key: str) -> bool:
@@ -89,6 +121,9 @@ def _compile_error_in_one_line(evaluation: Evaluation) -> str:
 
 
 def _mismatch_text(mismatch: Mismatch, evaluation: Evaluation) -> str:
+    if mismatch.sentence:
+        about = f"output '{escape(mismatch.output, _LABEL)}'"
+        return f"{about}: {escape(mismatch.problem)}\n  {escape(mismatch.sentence, LINE_LIMIT)}"
     lines = [
         f"output '{escape(mismatch.output, _LABEL)}', call {mismatch.call}: {escape(mismatch.problem)}",
         f"  {mismatch.failed} of {mismatch.total} elements are out: {_percent(mismatch.matched_ratio)} match, "

@@ -137,10 +137,9 @@ class RunReporter:
             terminalreporter.section("fib", sep="=")
             self._write_lines(terminalreporter, self._details(records, verbosity))
         if verbosity > -2 and records:
-            incomplete = terminal.sandbox_line(records)
-            self._write_lines(
-                terminalreporter, [terminal.summary_line(records), *([incomplete] if incomplete else [])]
-            )
+            others = (terminal.fuzz_line(records), terminal.sandbox_line(records))
+            lines = [terminal.summary_line(records), *(line for line in others if line)]
+            self._write_lines(terminalreporter, lines)
         self._write_lines(terminalreporter, [terminal.Line(text, {"red": True}) for text in self._problems])
 
     def _details(self, records: list[Record], verbosity: int) -> list[terminal.Line]:

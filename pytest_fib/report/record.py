@@ -18,6 +18,7 @@ from pytest_fib.report.environment import Machine, find_machine
 
 if TYPE_CHECKING:
     from pytest_fib.data.evaluation import Evaluation, Timing
+    from pytest_fib.data.fuzzing import Failing, Search
     from pytest_fib.data.solution import LoadedSolution
     from pytest_fib.data.trace import Trace
     from pytest_fib.data.workload import Workload
@@ -81,8 +82,33 @@ class Skip(TypedDict):
     reason: str
 
 
+class FuzzFailure(TypedDict):
+    """A shape that failed; ``workload`` is a whole line for the definition's workload file."""
+
+    status: str
+    axes: dict[str, int]
+    edges: bool
+    only_after: dict[str, int] | None
+    workload: dict[str, Any]
+
+
+class Fuzz(TypedDict):
+    """One entry of the report's ``fuzz``: what came of judging shapes that nobody published."""
+
+    definition: str
+    solution: str
+    solution_hash: str
+    nodeid: str
+    status: str
+    wanted: int
+    judged: int
+    out_of_time: bool
+    wall_seconds: float
+    failing: list[FuzzFailure]
+
+
 class Record(TypedDict):
-    """What is known about one item. Exactly one of ``measurement`` and ``skip`` is given.
+    """What is known about one item. Exactly one of ``measurement``, ``skip`` and ``fuzz`` is given.
 
     ``unjudged_failure`` says that what could not be judged failed its item and did not skip it;
     ``absolute_error`` and ``relative_error`` are the worst over all compared elements; ``axes`` are the workload's;
@@ -94,6 +120,7 @@ class Record(TypedDict):
     trace: dict[str, Any] | None
     solution: SolutionInfo | None
     skip: Skip | None
+    fuzz: Fuzz | None
     unjudged_failure: bool
     device: str | None
     sandbox: list[list[Any]]
@@ -142,6 +169,53 @@ def record_unjudged(item: pytest.Item, reason: str) -> Record:
     return record
 
 
+def record_fuzz(item: pytest.Item, found: Search, loaded_solution: LoadedSolution) -> Record:
+    """Keep what a search found with the item, and return the record; something must have been judged."""
+    first = found.first
+    assert first is not None
+    fuzz = Fuzz(
+        definition=_text(first.definition),
+        solution=_text(first.solution),
+        solution_hash=first.solution_hash,
+        nodeid=_text(item.nodeid),
+        status=found.failing[0].evaluation.status.value if found.failing else "PASSED",
+        wanted=found.wanted,
+        judged=found.judged,
+        out_of_time=found.out_of_time,
+        wall_seconds=found.seconds,
+        failing=[_fuzz_failure(failing) for failing in found.failing],
+    )
+    record = Record(
+        measurement=None,
+        trace=None,
+        solution=_solution_info(loaded_solution, first.build_seconds),
+        skip=None,
+        fuzz=fuzz,
+        unjudged_failure=False,
+        device=None,
+        sandbox=_layers(first),
+        op_type=_text(first.op_type),
+        axes={},
+        speedup=None,
+        reference_latency_ms=None,
+        absolute_error=None,
+        relative_error=None,
+    )
+    item.stash.setdefault(RECORD_KEY, []).append(record)
+    item.user_properties.extend([("status", fuzz["status"]), ("shapes", fuzz["judged"])])
+    return record
+
+
+def _fuzz_failure(failing: Failing) -> FuzzFailure:
+    return FuzzFailure(
+        status=failing.evaluation.status.value,
+        axes={_text(name): size for name, size in failing.shape.axes.items()},
+        edges=failing.shape.edges,
+        only_after=None if failing.after is None else dict(failing.after.axes),
+        workload=json.loads(failing.line),
+    )
+
+
 def make_record(
     evaluation: Evaluation,
     workload: Workload,
@@ -157,9 +231,10 @@ def make_record(
         trace=None if trace is None else json.loads(trace.to_json_line()),
         solution=_solution_info(loaded_solution, evaluation.build_seconds),
         skip=None,
+        fuzz=None,
         unjudged_failure=False,
         device=machine.device,
-        sandbox=[[_text(name), active, _text(reason)] for name, active, reason in evaluation.sandbox],
+        sandbox=_layers(evaluation),
         op_type=_text(evaluation.op_type),
         axes={_text(name): int(size) for name, size in evaluation.axes.items()},
         speedup=None if timing is None else _speedup(timing),
@@ -186,6 +261,7 @@ def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str, *, failed: bool
         trace=None,
         solution=None,
         skip=skip,
+        fuzz=None,
         unjudged_failure=failed,
         device=None,
         sandbox=[],
@@ -200,7 +276,7 @@ def make_skip(mark: Mapping[str, Any], nodeid: str, reason: str, *, failed: bool
 
 def nodeid_of(record: Record) -> str:
     """Return the id of the item that the record belongs to."""
-    part = record["measurement"] or record["skip"]
+    part = record["measurement"] or record["skip"] or record["fuzz"]
     return part["nodeid"] if part else ""
 
 
@@ -318,6 +394,10 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         ratio=None,
         ratio_ci=None,
     )
+
+
+def _layers(evaluation: Evaluation) -> list[list[Any]]:
+    return [[_text(name), active, _text(reason)] for name, active, reason in evaluation.sandbox]
 
 
 def _solution_info(loaded: LoadedSolution, build_seconds: float) -> SolutionInfo:

@@ -100,6 +100,18 @@ def sandbox_line(records: Iterable[Record]) -> Line | None:
     )
 
 
+def fuzz_line(records: Iterable[Record]) -> Line | None:
+    """Say which searches had no time for all the shapes that were asked for, if some had not."""
+    short = [
+        f"{escape(fuzz['solution'], 60)} on {escape(fuzz['definition'], 120)}: {fuzz['judged']} of {fuzz['wanted']}"
+        for fuzz in (record["fuzz"] for record in records)
+        if fuzz is not None and fuzz["out_of_time"] and not fuzz["failing"]
+    ]
+    if not short:
+        return None
+    return Line(f"fib: no time for all further shapes: {'; '.join(short)}", {"yellow": True})
+
+
 def summary_line(records: Sequence[Record]) -> Line:
     """Return counts and the two means of the speedup over everything that passed."""
     judged = [record for record in records if record["measurement"] is not None]

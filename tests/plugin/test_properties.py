@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fib.collection import item_names, quote
+from pytest_fib.collection import item_names
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.workload import RandomInput, Workload, WorkloadLine
+from pytest_fib.items import quote
 from pytest_fib.options import VALUES, Option
 
 NAMES = st.text(min_size=1, max_size=60)
