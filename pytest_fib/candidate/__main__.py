@@ -17,7 +17,12 @@ from pytest_fib.candidate.confine import begin_trial
 from pytest_fib.candidate.limits import become_zygote
 from pytest_fib.candidate.server import serve
 
-_PREIMPORTED = ("pytest_fib.candidate.worker", "pytest_fib.build.python", "pytest_fib.build.cpp")
+_PREIMPORTED = (
+    "pytest_fib.candidate.worker",
+    "pytest_fib.candidate.randomness",
+    "pytest_fib.build.python",
+    "pytest_fib.build.cpp",
+)
 
 
 def main(argv: list[str]) -> int:

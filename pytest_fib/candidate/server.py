@@ -109,10 +109,12 @@ def _candidate(message: Message, control: int, output: int, walls: Walls | None)
     cores = {core for core in range(64) if message.c >> core & 1} or None
     become_candidate(memory_bytes=message.b, cores=cores)
     layers = "[]" if walls is None else walls.lock_down()
+    from pytest_fib.candidate.randomness import reseed
     from pytest_fib.candidate.worker import Worker
 
     sock = socket.socket(fileno=control)
     send(sock, Message(Kind.READY, text=layers))
+    reseed()
     Worker(sock).serve()
 
 

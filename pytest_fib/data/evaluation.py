@@ -34,6 +34,7 @@ class Mismatch:
     rule: str
     required_matched_ratio: float
     matched_ratio: float
+    sentence: str = ""  # what is wrong, where counting elements does not say it
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ _NEAR_FLOOR = 1.3
 _LONG_WAIT_S = 5.0
 _PLACES = 4  # buffers that a call may find its inputs in
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
+_AT_ONCE = 4  # further requests between two looks at the time
 _FURTHER_S = 2.0
 _ELSEWHERE = 0.25  # share of the requests that do not use the usual ones
 
@@ -174,10 +175,10 @@ class Examination:
             lock = self._session.lock.timing() if bench.cores else self._session.lock.working()
             with self._candidate(keeper, bench.arena, 0) as candidate, lock:
                 end = time.monotonic() + _FURTHER_S
-                for _ in range(math.ceil(wanted / (_REPEATED * request.calls))):
-                    apart.run(candidate, [request] * _REPEATED)
-                    if time.monotonic() > end:
-                        break
+                requests = math.ceil(wanted / request.calls)
+                while requests > 0 and time.monotonic() < end:
+                    apart.run(candidate, [request] * min(requests, _AT_ONCE))
+                    requests -= _AT_ONCE
         self._tally.comparison = self._tally.comparison.merge(bench.verifier.conclude())
         if self._tally.comparison.mismatch is not None:
             raise WrongOutput(self._tally.comparison)

@@ -101,6 +101,8 @@ def unpublished(difference: str, status: str, error: CandidateError) -> str:
 
 
 def _described(mismatch: Mismatch) -> str:
+    if mismatch.sentence:
+        return mismatch.sentence
     output = escape(mismatch.output, 60)
     text = f"{mismatch.failed} of {mismatch.total} elements of output {output} are out of tolerance"
     if mismatch.expected is None or mismatch.got is None:

@@ -11,6 +11,7 @@ from pytest_fib.data.definition import Definition
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.rules.default import Default
 from pytest_fib.judge.rules.elements import Rule
+from pytest_fib.judge.rules.sampling import Sampling
 from pytest_fib.judge.rules.verifier import Verifier
 from pytest_fib.rule_lines import RuleLine
 
@@ -21,6 +22,7 @@ TABLE = (
     RuleLine("gdn_mtp_*", "default", in_place=("intermediate_states_buffer",)),
     RuleLine("dsa_sparse_attention_*", "dsa_attention"),
     RuleLine("moe", "matched_ratio"),
+    RuleLine("sampling", "sampling"),
     RuleLine("*", "default"),
 )
 
@@ -58,6 +60,8 @@ class Choice:
 
     def verifier(self, random: np.random.Generator) -> Verifier:
         """Return the rule, ready for one workload; ``random`` is secret."""
+        if self.name == "sampling":
+            return Sampling(self.rule, random)
         return Default(self.rule)
 
 
