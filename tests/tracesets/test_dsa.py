@@ -1,0 +1,106 @@
+"""Sparse attention and its indexer against float64, slot by slot and byte by byte."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+TRACESETS = Path(__file__).resolve().parents[2] / "tracesets"
+Reference = Callable[[str], dict[str, Any]]
+HEADS, CKV, KPE = 4, 64, 16
+INDEXER = "dsa_topk_indexer_fp8_h8_d32_topk32_ps16"
+INDEX_HEADS, DIM, PAGE, TOPK = 8, 32, 16, 32
+
+
+def normal(seed: int, *shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(torch.bfloat16)
+
+
+@pytest.mark.parametrize(("page_size", "topk"), [(1, 32), (16, 64)])
+def test_a_token_attends_to_its_slots_in_any_order(
+    page_size: int, topk: int, reference: Reference, assert_attends: Callable[..., None]
+) -> None:
+    rng = np.random.default_rng(1)
+    pages = 96 // page_size
+    rows = [list(rng.permutation(96)[:count]) for count in (topk, 1, 0, 7)]
+    indices = torch.full((len(rows), topk), -1, dtype=torch.int32)
+    for row, slots in enumerate(rows):
+        indices[row, : len(slots)] = torch.tensor(slots, dtype=torch.int32)
+    indices[3] = indices[3].roll(9)  # holes count as nothing wherever they are
+    q_nope, q_pe = normal(2, len(rows), HEADS, CKV), normal(3, len(rows), HEADS, KPE)
+    ckv, kpe = normal(4, pages, page_size, CKV), normal(5, pages, page_size, KPE)
+    outputs = reference(f"dsa_sparse_attention_h{HEADS}_ckv{CKV}_kpe{KPE}_topk{topk}_ps{page_size}")["run"](
+        q_nope=q_nope, q_pe=q_pe, ckv_cache=ckv, kpe_cache=kpe, sparse_indices=indices, sm_scale=0.2
+    )
+    content, position = ckv.double().numpy(), kpe.double().numpy()
+
+    def seen(row: int, head: int) -> tuple[Any, list[tuple[Any, Any]]]:
+        places = [divmod(int(slot), page_size) for slot in rows[row]]
+        query = [*q_nope[row, head].tolist(), *q_pe[row, head].tolist()]
+        return query, [([*content[at], *position[at]], content[at]) for at in places]
+
+    assert_attends(outputs, 0.2, seen)
+
+
+def packed(numbers: torch.Tensor, scales: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Write pages byte by byte: all numbers of a page, then its scales as little-endian float32."""
+    pages = []
+    for page, own in zip(numbers.view(torch.uint8).tolist(), scales, strict=True):
+        run = bytes(byte for token in page for byte in token) + b"".join(struct.pack("<f", s) for s in own)
+        pages.append(list(run))
+    run_bytes = torch.tensor(pages, dtype=torch.uint8).view(torch.int8)
+    return run_bytes.view(len(pages), PAGE, 1, DIM + 4)
+
+
+@pytest.mark.parametrize("lengths", [[32, 1], [0, 33, 80], [17]], ids=["full", "empty-and-long", "part"])
+def test_the_indexer_chooses_the_tokens_of_largest_score(lengths: list[int], reference: Reference) -> None:
+    rng = np.random.default_rng(7)
+    pages, width = 12, 5
+    numbers = (
+        torch.from_numpy(rng.normal(0, 150, (pages, PAGE, DIM))).clamp(-448, 448).to(torch.float8_e4m3fn)
+    )
+    scales = rng.uniform(0.001, 0.02, (pages, PAGE)).astype(np.float32)
+    q = torch.from_numpy(rng.standard_normal((len(lengths), INDEX_HEADS, DIM))).to(torch.float8_e4m3fn)
+    weights = torch.from_numpy(rng.standard_normal((len(lengths), INDEX_HEADS))).float()
+    table = np.stack([rng.permutation(pages)[:width] for _ in lengths])
+    needed = np.arange(width) < -(-np.array(lengths) // PAGE)[:, None]
+    padded = np.where(needed, table, 10_000)  # entries that are not needed may be anything
+    got = reference(INDEXER)["run"](
+        q_index_fp8=q,
+        k_index_cache_fp8=packed(numbers, scales),
+        weights=weights,
+        seq_lens=torch.tensor(lengths, dtype=torch.int32),
+        block_table=torch.from_numpy(padded).to(torch.int32),
+    )
+    assert (got.dtype, tuple(got.shape)) == (torch.int32, (len(lengths), TOPK))
+    for b, length in enumerate(lengths):
+        scores = {}
+        for token in range(length):
+            page, offset = table[b, token // PAGE], token % PAGE
+            key = numbers[page, offset].double().numpy() * float(scales[page, offset])
+            products = [max(0.0, float(q[b, h].double().numpy() @ key)) for h in range(INDEX_HEADS)]
+            scores[page * PAGE + offset] = sum(
+                float(w) * p for w, p in zip(weights[b], products, strict=True)
+            )
+        best = sorted(scores, key=lambda slot: -scores[slot])[:TOPK]
+        assert got[b].tolist() == best + [-1] * (TOPK - len(best))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64", "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"],
+)
+def test_contest_workloads_have_the_contest_sizes(name: str, shared_dataset: Path) -> None:
+    def sizes(root: Path) -> Counter[tuple[tuple[str, int], ...]]:
+        lines = (root / f"workloads/dsa_paged/{name}.jsonl").read_text().splitlines()
+        return Counter(tuple(sorted(json.loads(line)["workload"]["axes"].items())) for line in lines)
+
+    assert sizes(TRACESETS / "mlsys26") == sizes(shared_dataset / "contest")
