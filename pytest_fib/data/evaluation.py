@@ -107,6 +107,7 @@ class Evaluation:
     integrity_detail: str = ""
     sandbox: tuple[tuple[str, bool, str], ...] = ()  # layer, whether it holds, why not (or a remark)
     remarks: tuple[str, ...] = field(default=())
+    synthesized: tuple[str, ...] = ()  # captured inputs that were not there and were drawn instead
 
     @property
     def passed(self) -> bool:

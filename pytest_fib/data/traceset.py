@@ -206,7 +206,9 @@ class Traceset:
         with naming(path):
             is_pointer = real.stat().st_size <= _LFS_LIMIT and files.read_bytes(real).startswith(_LFS_HEADER)
         if is_pointer:
-            raise NotJudgeable(f"{where} is only a git-LFS pointer; run 'git lfs pull' there")
+            raise NotJudgeable(
+                f"{where} is only a git-LFS pointer; run 'git lfs pull' there or pass --fib-synthesize-missing"
+            )
         return real
 
 

@@ -4,8 +4,9 @@
 the inputs of any call, in any order. Nothing here reads or changes a global random generator.
 """
 
+from pytest_fib.inputs.captured import CapturedFiles
 from pytest_fib.inputs.plan import InputPlan, plan_inputs
 from pytest_fib.inputs.pool import Pool
 from pytest_fib.inputs.sources import TensorLayout
 
-__all__ = ["InputPlan", "Pool", "TensorLayout", "plan_inputs"]
+__all__ = ["CapturedFiles", "InputPlan", "Pool", "TensorLayout", "plan_inputs"]

@@ -113,6 +113,7 @@ def plan_inputs(
     synthesize_missing: bool = False,
     device: str = "cpu",
     pool: Pool | None = None,
+    captured: CapturedFiles | None = None,
     vary: bool = False,
 ) -> InputPlan:
     """Plan the inputs of ``workload``; reads headers of captured files and allocates nothing that axes size.
@@ -129,6 +130,8 @@ def plan_inputs(
         Where ``InputPlan.draw`` puts the tensors.
     pool
         The pool made from the same secret, to be shared by all plans of a session; None makes one.
+    captured
+        The tensor files, to be shared by all plans of a session; None shares none.
     vary
         Give the plain random inputs of a secret share of the calls other distributions, where that makes sense.
 
@@ -139,7 +142,15 @@ def plan_inputs(
     DataError
         Workload, definition and captured files contradict each other.
     """
-    planner = _Planner(definition, workload, traceset_root, secret, synthesize_missing, pool or Pool(secret))
+    planner = _Planner(
+        definition,
+        workload,
+        traceset_root,
+        secret,
+        synthesize_missing,
+        pool or Pool(secret),
+        captured or CapturedFiles(),
+    )
     return planner.plan(device, vary)
 
 
@@ -152,6 +163,7 @@ class _Planner:
         secret: bytes,
         synthesize_missing: bool,
         pool: Pool,
+        files: CapturedFiles,
     ) -> None:
         self._definition = definition
         self._workload = workload
@@ -159,6 +171,7 @@ class _Planner:
         self._secret = secret
         self._synthesize_missing = synthesize_missing
         self._pool = pool
+        self._files = files
         self._axes = definition.resolve_axes(workload.axes)
         self._layouts = self._plan_layouts()
         self._generator = GENERATORS.get(definition.op_type)
@@ -243,7 +256,6 @@ class _Planner:
         )
 
     def _captured(self) -> tuple[dict[str, Source], tuple[str, ...]]:
-        files = CapturedFiles()
         sources: dict[str, Source] = {}
         absent = []
         for name, layout in self._layouts.items():
@@ -253,7 +265,7 @@ class _Planner:
                 if path is None:
                     absent.append(name)
                 else:
-                    sources[name] = files.source(path, item, name, layout)
+                    sources[name] = self._files.source(path, item, name, layout)
         return sources, tuple(absent)
 
     def _located(self, item: SafetensorsInput) -> Path | None:

@@ -65,6 +65,7 @@ class _Notes:
     output: str = ""
     build_seconds: float = 0.0
     remarks: list[str] = field(default_factory=list)
+    synthesized: tuple[str, ...] = ()
     error_ratio: float | None = None
     unsettled: int = 0  # trials whose latencies still changed after a second warm-up
 
@@ -112,6 +113,7 @@ class Examination:
         failure: CandidateError | None = None
         inputs = self._plan_inputs(self._workload, vary=self._choice.varied)
         if inputs.synthesized:
+            self._notes.synthesized = inputs.synthesized
             self._notes.remark(
                 f"synthesized inputs: {', '.join(escape(name, 40) for name in inputs.synthesized)}"
             )
@@ -137,6 +139,7 @@ class Examination:
             secret=self._config.secret,
             synthesize_missing=self._config.synthesize_missing,
             pool=self._session.pool,
+            captured=self._session.captured,
             vary=vary,
         )
 
@@ -458,6 +461,7 @@ class Examination:
             integrity_detail=failure.seen if isinstance(failure, IntegrityViolation) else "",
             sandbox=self._session.sandbox,
             remarks=tuple(notes.remarks),
+            synthesized=notes.synthesized,
         )
 
 

@@ -18,7 +18,7 @@ from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, SandboxIncomplete
-from pytest_fib.inputs import Pool, plan_inputs
+from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
@@ -47,6 +47,7 @@ class JudgeSession:
         self.zygotes = Zygotes()
         self.handovers = Handovers()
         self.pool = Pool(config.secret)
+        self.captured = CapturedFiles()
         self.peaks = Peaks()
         self.lock = MachineLock()
         self.artifacts = Artifacts(

@@ -55,6 +55,7 @@ class Measurement(TypedDict):
     floor_ms: float | None
     sol_fraction: float | None
     remarks: list[str]
+    synthesized: list[str]
     verdict: str | None
     ratio: float | None
     ratio_ci: list[float] | None
@@ -390,6 +391,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         if timing is None or timing.floor_ms is None
         else _finite(timing.floor_ms / timing.latency_ms),
         remarks=[_text(remark) for remark in evaluation.remarks],
+        synthesized=[_text(name) for name in evaluation.synthesized],
         verdict=None,
         ratio=None,
         ratio_ci=None,
