@@ -161,6 +161,8 @@ def test_the_table_knows_what_is_special() -> None:
     assert choose(definition("gdn_decode_qk4_v8_d128_k_last", "gdn")).in_place == ()
     attention = choose(definition("dsa_sparse_attention_h16", "dsa_paged", ("output", "lse")))
     assert (attention.name, attention.optional) == ("dsa_attention", ("lse",))
+    assert choose(definition("top_k_sampling_from_probs_v9", "sampling")).name == "sampling"
+    assert choose(definition("dsa_topk_indexer_fp8_h64", "dsa_paged")).name == "dsa_indexer"
 
 
 def test_lines_of_the_ini_come_before_the_table() -> None:

@@ -29,7 +29,7 @@ def test_the_bound_is_not_idle() -> None:
     "numbers",
     [
         np.full(20, 0.7),  # always the same
-        np.linspace(0, 0.9, 300),  # a part is missing
+        np.linspace(0, 0.9, 600),  # a part is missing
         np.concatenate([np.linspace(0, 1, 900, endpoint=False), np.full(100, 0.999)]),  # too many at the end
         np.linspace(0, 1, 2000, endpoint=False) ** 1.5,  # bent
         np.full(2000, 1.0),

@@ -10,6 +10,7 @@ import numpy as np
 from pytest_fib.data.definition import Definition
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.rules.default import Default
+from pytest_fib.judge.rules.dsa_indexer import Indexer
 from pytest_fib.judge.rules.elements import Rule
 from pytest_fib.judge.rules.sampling import Sampling
 from pytest_fib.judge.rules.verifier import Verifier
@@ -21,6 +22,7 @@ _MATCHED_RATIO = 0.95
 TABLE = (
     RuleLine("gdn_mtp_*", "default", in_place=("intermediate_states_buffer",)),
     RuleLine("dsa_sparse_attention_*", "dsa_attention"),
+    RuleLine("dsa_topk_indexer*", "dsa_indexer"),
     RuleLine("moe", "matched_ratio"),
     RuleLine("sampling", "sampling"),
     RuleLine("*", "default"),
@@ -62,6 +64,8 @@ class Choice:
         """Return the rule, ready for one workload; ``random`` is secret."""
         if self.name == "sampling":
             return Sampling(self.rule, random)
+        if self.name == "dsa_indexer":
+            return Indexer(self.rule)
         return Default(self.rule)
 
 
