@@ -79,8 +79,76 @@ def _delta(group: str, label: str, heads: str, stages: str) -> list[Row]:
     ]
 
 
+def _variants(folder: str, passing: bool, entries: dict[str, tuple[str, str]]) -> list[Row]:
+    """Solutions of ``mini`` that share a folder: ``{name: (definition, entry point)}``."""
+    language = folder.rpartition("_")[2]
+    return [
+        Row("mini", f"{name}_{language}", definition, folder, entry_point, passing)
+        for name, (definition, entry_point) in entries.items()
+    ]
+
+
+def _paged_attention() -> list[Row]:
+    """Paged prefill, latent and sparse attention of ``mini``, and of the contest's size for a GPU."""
+    gqa, decode = "gqa_paged_prefill_causal_h4_kv2_d64", "mla_paged_decode_h4_ckv64_kpe16"
+    prefill, sparse = "mla_paged_prefill_causal_h4_ckv64_kpe16", "dsa_sparse_attention_h4_ckv64_kpe16"
+    indexer = "dsa_topk_indexer_fp8_h8_d32_topk32_ps16"
+    kinds = {1: "tokens", 16: "pages"}
+    rows = []
+    for page, kind in kinds.items():
+        rows += _variants(
+            "gqa_paged/prefill_python",
+            True,
+            {f"gqa_paged_prefill_ps{page}": (f"{gqa}_ps{page}", f"prefill.py::prefill_{kind}")},
+        )
+        rows += _variants(
+            "mla_paged/latent_python",
+            True,
+            {
+                f"mla_decode_ps{page}": (f"{decode}_ps{page}", f"latent.py::decode_{kind}"),
+                f"mla_paged_prefill_ps{page}": (f"{prefill}_ps{page}", f"latent.py::prefill_{kind}"),
+            },
+        )
+        rows += _variants(
+            "mla_paged/decode_triton",
+            True,
+            {f"mla_decode_ps{page}": (f"{decode}_ps{page}", f"decode.py::decode_{kind}")},
+        )
+    rows += _variants(
+        "mla_ragged/prefill_python",
+        True,
+        {"mla_ragged_prefill": ("mla_ragged_prefill_causal_h4_qk48_vo32", "prefill.py::prefill_causal")},
+    )
+    for language, passing in (("python", False), ("triton", True)):
+        attention, index = f"dsa_paged/sparse_attention_{language}", f"dsa_paged/topk_indexer_{language}"
+        entry = "attention.py::sparse_attention"
+        rows += _variants(
+            attention,
+            passing,
+            {
+                "dsa_attention_ps1": (f"{sparse}_topk32_ps1", entry),
+                "dsa_attention_ps16": (f"{sparse}_topk64_ps16", entry),
+            },
+        )
+        rows += _variants(index, True, {"dsa_topk_indexer": (indexer, "indexer.py::topk_indexer")})
+        rows += [
+            Row("mlsys26", f"dsa_attention_ps64_{language}", CONTEST_SPARSE, attention, entry, passing),
+            Row(
+                "mlsys26",
+                f"dsa_topk_indexer_ps64_{language}",
+                CONTEST_INDEXER,
+                index,
+                "indexer.py::topk_indexer",
+                True,
+            ),
+        ]
+    return rows
+
+
 RMSNORM, FUSED, GEMM = "rmsnorm_h128", "fused_add_rmsnorm_h256", "gemm_n128_k256"
 MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h256_i128"
+CONTEST_SPARSE = "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
+CONTEST_INDEXER = "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
 CONTEST_MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
 MAMBA = "mamba_ssu_decode_h4_d16_s32_ng2"
 
@@ -116,6 +184,7 @@ TABLE = [
     Row("mini", "mamba_ssu_python", MAMBA, "mamba_ssu/update_python", "update.py::update", False),
     Row("mini", "mamba_ssu_cpp", MAMBA, "mamba_ssu/update_cpp", "update.cc::update", True),
     Row("mini", "mamba_ssu_triton", MAMBA, "mamba_ssu/update_triton", "update.py::update", True),
+    *_paged_attention(),
     # The contest's size, for a GPU
     Row("mlsys26", "moe_fp8_h7168_i2048_python", CONTEST_MOE, "moe/moe_fp8_python", "moe.py::moe", False),
     Row("mlsys26", "moe_fp8_h7168_i2048_triton", CONTEST_MOE, "moe/moe_fp8_triton", "moe.py::moe", True),

@@ -27,9 +27,17 @@ from pytest_fib.data.solution import Solution, SourceFile
 from pytest_fib.data.workload import Workload, WorkloadLine
 from pytest_fib.inputs import Pool, plan_inputs
 from pytest_fib.inputs.dtypes import TORCH
+from pytest_fib.judge.rules.sampling import support
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = bytes(32)
+PREFILL_EDGES: list[dict[str, int]] = [
+    {"total_q": 0, "num_pages": 2, "len_indptr": 1, "num_kv_indices": 0},
+    {"total_q": 5, "num_pages": 2, "len_indptr": 3, "num_kv_indices": 0},
+    {"total_q": 0, "num_pages": 2, "len_indptr": 2, "num_kv_indices": 2, "batch_size": 1},
+    {"total_q": 5, "num_pages": 2, "len_indptr": 3, "num_kv_indices": 0, "batch_size": 2},
+    {"total_q": 33, "num_pages": 9, "len_indptr": 2, "num_kv_indices": 5, "batch_size": 1},
+]
 EDGES: dict[str, list[dict[str, int]]] = {
     "rmsnorm": [{"batch_size": 0}, {"batch_size": 3}],
     "gemm": [{"M": 0}, {"M": 65}],
@@ -37,6 +45,27 @@ EDGES: dict[str, list[dict[str, int]]] = {
         {"batch_size": 0, "num_pages": 4, "len_indptr": 1, "num_kv_indices": 0},
         {"batch_size": 2, "num_pages": 4, "len_indptr": 3, "num_kv_indices": 0},
         {"batch_size": 1, "num_pages": 300, "len_indptr": 2, "num_kv_indices": 257},
+        *PREFILL_EDGES,
+    ],
+    "mla_paged": [
+        {"batch_size": 0, "num_pages": 4, "len_indptr": 1, "num_kv_indices": 0},
+        {"batch_size": 2, "num_pages": 4, "len_indptr": 3, "num_kv_indices": 0},
+        {"batch_size": 1, "num_pages": 300, "len_indptr": 2, "num_kv_indices": 257},
+        *PREFILL_EDGES,
+    ],
+    "mla_ragged": [
+        {"total_q": 0, "total_kv": 5, "len_indptr": 3},
+        {"total_q": 9, "total_kv": 0, "len_indptr": 3},
+        {"total_q": 33, "total_kv": 65, "len_indptr": 2},
+    ],
+    "dsa_paged": [
+        {"num_tokens": 0, "num_pages": 4},
+        {"num_tokens": 2, "num_pages": 0},
+        {"num_tokens": 3, "num_pages": 1},
+        {"batch_size": 0, "max_num_pages": 4, "num_pages": 8},
+        {"batch_size": 2, "max_num_pages": 4, "num_pages": 0},
+        {"batch_size": 3, "max_num_pages": 1, "num_pages": 2},
+        {"batch_size": 2, "max_num_pages": 33, "num_pages": 40},
     ],
     "gqa_ragged": [
         {"len_indptr": 1, "total_q": 0, "total_kv": 0},
@@ -45,6 +74,11 @@ EDGES: dict[str, list[dict[str, int]]] = {
         {"len_indptr": 2, "total_q": 130, "total_kv": 131},
     ],
     "moe": [{"seq_len": 0}, {"seq_len": 5}],
+    "rope": [
+        {"num_tokens": 0, "num_qo_heads": 4, "num_kv_heads": 2, "max_seq_len": 0},
+        {"num_tokens": 3, "num_qo_heads": 7, "num_kv_heads": 5, "max_seq_len": 2},
+    ],
+    "sampling": [{"batch_size": 0}, {"batch_size": 3}],
     "gdn": [
         {"batch_size": 0},
         {"batch_size": 5},
@@ -155,12 +189,21 @@ def judge(
         expected = run(**drawn)
         expected = expected if isinstance(expected, tuple) else (expected,)
         ratio = 0.95 if definition.op_type == "moe" else 1.0
+        if definition.op_type == "sampling":
+            got = [torch.where(may_be_drawn(got[0], drawn), expected[0], got[0])]
         for name, left, right in zip(outputs, got, expected, strict=True):
             wrong += mismatch(f"call {number} {name}", left, right, ratio)
         for name, left in zip(definition.inputs, arguments, strict=True):  # the reference writes into some
             if isinstance(left, torch.Tensor):
                 wrong += mismatch(f"call {number} input {name}", left, drawn[name], 1.0)
     return {"wrong": wrong, "seconds": seconds}
+
+
+def may_be_drawn(samples: torch.Tensor, drawn: dict[str, Any]) -> torch.Tensor:
+    """Whether each sample is in its row's support; how they are distributed is the judge's to say."""
+    if samples.numel() == 0:
+        return torch.ones_like(samples, dtype=torch.bool)
+    return support(drawn["probs"], drawn.get("top_k"), drawn.get("top_p")).allows(samples)
 
 
 def outcome(*arguments: Any) -> dict[str, Any]:
