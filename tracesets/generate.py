@@ -117,8 +117,8 @@ def definition_for_interface(interface: Json) -> Json:
     KeyError if none does.
     """
     sizes = {name: axis["value"] for name, axis in interface["axes"].items() if axis["type"] == "const"}
-    source = load_sources().get(interface["op_type"])
-    for pattern, family in source.FAMILIES.items() if source else ():
+    path = ROOT / "sources" / f"{interface['op_type']}.py"
+    for pattern, family in _load(path).FAMILIES.items() if path.exists() else ():
         wildcard = re.sub(r"\\\{\w+\\\}", r"\\d+", re.escape(pattern))
         if (
             re.fullmatch(wildcard, interface["name"])

@@ -199,6 +199,31 @@ def test_ragged(make_plan: Make, batch: int, queries: int, keys: int, call: int)
         assert (drawn["kv_indptr"].diff() >= drawn["qo_indptr"].diff()).all()
 
 
+def test_there_may_be_one_length_of_a_last_page_more_than_sequences(make_plan: Make, tmp_path: Any) -> None:
+    from safetensors.torch import save_file
+
+    inputs: dict[str, Any] = {
+        "q": ([2, 4, 8], "bfloat16"),
+        "k_cache": ([5, 16, 2, 8], "bfloat16"),
+        "v_cache": ([5, 16, 2, 8], "bfloat16"),
+        "qo_indptr": ([3], "int32"),
+        "kv_indptr": ([3], "int32"),
+        "kv_indices": ([4], "int32"),
+        "kv_last_page_len": ([3], "int32"),
+    }
+    drawn = make_plan(inputs, op_type="gqa_paged").draw(0)["kv_last_page_len"]
+    assert ((drawn >= 1) & (drawn <= 16)).all()
+    save_file(
+        {"kv_last_page_len": torch.tensor([17, 1, 99]).int(), "kv_indptr": torch.tensor([0, 0, 4]).int()},
+        tmp_path / "x",
+    )
+    sources = {
+        key: {"type": "safetensors", "path": "x", "tensor_key": key}
+        for key in ("kv_last_page_len", "kv_indptr")
+    }
+    make_plan(inputs, op_type="gqa_paged", sources=sources, traceset_root=tmp_path)
+
+
 def test_the_last_page_holds_what_the_queries_need(make_plan: Make) -> None:
     plan = paged(make_plan, 1, 2, 2, 4, 7)
     assert {plan.draw(call)["kv_last_page_len"].item() for call in range(30)} == {3, 4}

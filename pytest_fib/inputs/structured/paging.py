@@ -76,7 +76,8 @@ def recipes(problem: Problem, layout: Layout) -> dict[str, Recipe]:
         if prefill:
             full = np.maximum(0, np.diff(lookup("kv_indptr")) - 1) * page_size
             least = np.clip(np.diff(lookup("qo_indptr")) - full, 1, page_size)
-        return rules.lengths(rng, least, page_size, edges=problem.edges)
+        lengths = rules.lengths(rng, least, page_size, edges=problem.edges)
+        return np.resize(lengths, problem.shapes["kv_last_page_len"])
 
     made = {
         "qo_indptr": qo_indptr,
@@ -88,11 +89,12 @@ def recipes(problem: Problem, layout: Layout) -> dict[str, Recipe]:
 
 
 def _check_sizes(problem: Problem, layout: Layout, length: int, sequences: int) -> None:
-    wanted = {"kv_last_page_len": sequences, "qo_indptr": length}
+    # Some official definitions have one length of a last page more than there are sequences; nobody reads it.
+    wanted = {"kv_last_page_len": (sequences, length), "qo_indptr": (length,)}
     if "qo_indptr" not in problem.shapes:
-        wanted[layout.query] = sequences
-    for name, size in wanted.items():
-        if name in problem.shapes and problem.shapes[name][0] != size:
+        wanted[layout.query] = (sequences,)
+    for name, sizes in wanted.items():
+        if name in problem.shapes and problem.shapes[name][0] not in sizes:
             raise rules.impossible(problem, f"kv_indptr says {sequences} sequences, {name} another number")
     if "kv_last_page_len" in problem.drawn and sequences > 0 and problem.shapes[layout.cache][1] == 0:
         raise rules.impossible(problem, "pages hold no token")
@@ -110,5 +112,6 @@ def check(problem: Problem, layout: Layout, given: Mapping[str, Array]) -> None:
     if "kv_indices" in given:
         rules.check_range(problem, "kv_indices", given["kv_indices"], 0, num_pages)
     if "kv_last_page_len" in given and "kv_indptr" in given:
-        used = given["kv_last_page_len"][np.diff(given["kv_indptr"]) > 0]
+        filled = np.diff(given["kv_indptr"]) > 0
+        used = given["kv_last_page_len"][: filled.size][filled]
         rules.check_range(problem, "kv_last_page_len", used, 1, page_size + 1)
