@@ -159,6 +159,10 @@ VALUE_FLAGS = PATH_FLAGS + tuple(option.flag for option in VALUES)
 """The flags that take a value."""
 
 
+RULES_INI = "fib_rules"
+"""The ini option without a flag: how definitions are judged."""
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Declare every flag and ini option."""
     group = parser.getgroup("fib", "pytest-fib: kernel workloads as tests")
@@ -166,6 +170,12 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(option.flag, action="append", metavar=option.metavar, help=option.help)
     parser.addini("fib_solutions", "solutions to judge: files, folders or globs", type="paths", default=[])
     parser.addini("fib_tracesets", "dataset roots", type="paths", default=[])
+    parser.addini(
+        RULES_INI,
+        "judging rules, one per line: 'OP_TYPE or DEFINITION (a glob): RULE[, KEY=VALUE]...'",
+        type="linelist",
+        default=[],
+    )
     for option in VALUES + PATHS:
         group.addoption(option.flag, metavar=option.metavar, help=option.help)
         parser.addini(option.ini, option.help, default=None)

@@ -45,14 +45,29 @@ class RuleLine:
         return fnmatchcase(definition, self.pattern) or fnmatchcase(op_type, self.pattern)
 
 
+class RuleLineError(ValueError):
+    """A line makes no sense; the message says what it should be."""
+
+    def __init__(self, message: str, line: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 def parse_line(text: str) -> RuleLine:
     """Read ``PATTERN: RULE[, KEY=VALUE]...``, e.g. ``my_moe_*: matched_ratio, atol=0.1``.
 
     Raises
     ------
-    ValueError
-        With what is wrong, in words.
+    RuleLineError
+        If it cannot be read.
     """
+    try:
+        return _parsed(text)
+    except ValueError as error:
+        raise RuleLineError(str(error), text) from None
+
+
+def _parsed(text: str) -> RuleLine:
     pattern, colon, rest = text.partition(":")
     rule, *pairs = (part.strip() for part in rest.split(","))
     if not colon or not pattern.strip():
@@ -63,7 +78,7 @@ def parse_line(text: str) -> RuleLine:
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[RuleLine, ...]:
-    """Read all lines that are not empty; ValueError as :func:`parse_line`."""
+    """Read all lines that are not empty; RuleLineError as :func:`parse_line`."""
     return tuple(parse_line(line) for line in lines if line.strip())
 
 

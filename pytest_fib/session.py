@@ -173,6 +173,7 @@ class FibSession:
             seed=settings.seed,
             isolation=settings.isolation,
             limits=settings.limits(),
+            rules=settings.rules,
             tolerance=settings.tolerance_for(definition, op_type),
             sampling=sampling,
             session_dir=self.session_dir,

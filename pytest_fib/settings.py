@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_fib.data.text import show
 from pytest_fib.errors import SettingsError
-from pytest_fib.options import PATHS, SOLUTION, SWITCHES, TRACESET, VALUES, Kind, Option
+from pytest_fib.options import PATHS, RULES_INI, SOLUTION, SWITCHES, TRACESET, VALUES, Kind, Option
+from pytest_fib.profiles import PROFILES, Profile, Track, track_of
+from pytest_fib.rule_lines import RuleLine, RuleLineError, parse_lines
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_fib.judge.config import Limits, Sampling, Tolerance
-
-Profile = Literal["default", "quick", "mlsys26"]
 
 GIB = 1 << 30
 
@@ -57,6 +57,7 @@ class Settings:
     selftest: bool = False
     strict: bool = False
     synthesize_missing: bool = False
+    rules: tuple[RuleLine, ...] = ()
     repeated: tuple[str, ...] = ()
 
     @classmethod
@@ -77,35 +78,30 @@ class Settings:
             paths = [here / path for path in given] if given else config.getini("fib_" + plural)
             values[plural] = tuple(dict.fromkeys(paths))
             values[plural + "_from_flag"] = bool(given)
-        return cls(**values, repeated=tuple(_repeated(config)))
+        return cls(**values, rules=_rules(config), repeated=tuple(_repeated(config)))
 
     def sampling_for(self, definition: str, op_type: str) -> Sampling:
         """How often solutions of this definition are called."""
         from pytest_fib.judge.config import Sampling
 
-        counts = (self.warmup_runs, self.iterations, self.trials)
-        warmup_runs, iterations, trials = (
-            default if given is None else given
-            for given, default in zip(counts, _profile_counts(self.profile, definition), strict=True)
-        )
-        exact = self.profile == "mlsys26" or any(given is not None for given in counts)
+        track = self._track(track_of(self.profile, definition, op_type))
+        given = (self.warmup_runs, self.iterations, self.trials)
+        exact = self.profile == "mlsys26" or any(count is not None for count in given)
         budget_s = None if exact else Sampling().budget_s
-        return Sampling(warmup_runs, iterations, trials, budget_s, timing=not self.no_timing)
+        counts = (track.warmup_runs, track.iterations, track.trials)
+        return Sampling(*counts, budget_s, timing=not self.no_timing)
 
     def tolerance_for(self, definition: str, op_type: str) -> Tolerance:
         """What overrides the op type's rule for this definition."""
         from pytest_fib.judge.config import Tolerance
 
-        contest = self.profile == "mlsys26" and op_type == "moe"
-        rtol, atol, ratio = (0.3, 1.0, 0.9) if contest else (None, None, None)
-        return Tolerance(
-            rule=self.tolerance,
-            rtol=rtol if self.rtol is None else self.rtol,
-            atol=atol if self.atol is None else self.atol,
-            required_matched_ratio=(
-                ratio if self.required_matched_ratio is None else self.required_matched_ratio
-            ),
-        )
+        track = self._track(track_of(self.profile, definition, op_type))
+        return Tolerance(self.tolerance, track.rtol, track.atol, track.required_matched_ratio)
+
+    def _track(self, track: Track) -> Track:
+        """Return a line of the profile with what flags and ini say in place of its own."""
+        given = {field.name: getattr(self, field.name, None) for field in fields(track)}
+        return replace(track, **{name: value for name, value in given.items() if value is not None})
 
     def limits(self) -> Limits:
         """What a candidate may use."""
@@ -117,18 +113,12 @@ class Settings:
         """Every setting, defaults filled in, as a value that JSON can hold; None: as the op type's rule says."""
         names = (field.name for field in fields(self) if field.name != "repeated")
         values = {name: _plain(getattr(self, name)) for name in names}
-        counts = zip(("warmup_runs", "iterations", "trials"), _profile_counts(self.profile, ""), strict=True)
-        defaults = {**dict(counts), "tolerance": "flashinfer"}
-        return {**values, **{name: value for name, value in defaults.items() if values[name] is None}}
-
-
-def _profile_counts(profile: Profile, definition: str) -> tuple[int, int, int]:
-    """Warm-up runs, iterations and trials of a profile, for one definition."""
-    if profile == "quick":
-        return 2, 20, 1
-    if profile == "mlsys26":
-        return (1, 5, 3) if definition.startswith("gdn_prefill") else (10, 50, 3)
-    return 10, 30, 5
+        tracks = [asdict(self._track(track)) for track in PROFILES[self.profile]]
+        others = tracks[-1]
+        defaults = {name: others[name] for name in ("warmup_runs", "iterations", "trials")}
+        defaults["tolerance"] = "flashinfer"
+        values |= {name: value for name, value in defaults.items() if values[name] is None}
+        return {**values, "tracks": tracks}
 
 
 def _put(values: dict[str, Any], option: Option, config: pytest.Config, kind: Kind) -> None:
@@ -142,6 +132,13 @@ def _put(values: dict[str, Any], option: Option, config: pytest.Config, kind: Ki
         values[option.name] = kind.parse(str(given))
     except ValueError:
         raise SettingsError(f"{source} must be {kind.meaning}, not {show(given)}") from None
+
+
+def _rules(config: pytest.Config) -> tuple[RuleLine, ...]:
+    try:
+        return parse_lines(config.getini(RULES_INI))
+    except RuleLineError as error:
+        raise SettingsError(f"ini option {RULES_INI} has the line {show(error.line)}: {error}") from None
 
 
 def _repeated(config: pytest.Config) -> Iterator[str]:
@@ -163,4 +160,6 @@ def _ini_folder(config: pytest.Config) -> Path:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]
+    if isinstance(value, RuleLine):
+        return {name: item for name, item in asdict(value).items() if item not in (None, ())}
     return str(value) if isinstance(value, Path) else value

@@ -19,7 +19,7 @@ import pytest
 from pytest_fib.data.readers import read_definition, read_workloads
 from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.inputs import plan_inputs
-from pytest_fib.options import add_options
+from pytest_fib.options import RULES_INI, add_options
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -110,7 +110,9 @@ class TestOptions:
         assert {flag: default.replace("`", "") for flag, (_, default) in rows.items()} == expected
 
     def test_every_ini_twin_is_in_the_table(self, declared: Declared) -> None:
-        assert {ini.strip("`") for _, ini, _, _ in self.rows()} == declared.inis
+        alone = {RULES_INI}  # without a flag, and so without a row
+        assert {ini.strip("`") for _, ini, _, _ in self.rows()} == declared.inis - alone
+        assert all(f"`{ini}`" in (ROOT / "docs" / "options.md").read_text() for ini in alone)
 
     def test_the_readme_names_options_that_exist(self, declared: Declared) -> None:
         cells = " ".join(row[0] for row in option_rows(ROOT / "README.md"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_fib.data.definition import Definition
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.rules import Calls, Choice, Comparison, Rule, choose, compare
-from pytest_fib.rule_lines import parse_lines
+from pytest_fib.rule_lines import RuleLineError, parse_lines
 
 inf, nan = math.inf, math.nan
 
@@ -190,8 +190,9 @@ def test_lines_of_the_ini_come_before_the_table() -> None:
     ],
 )
 def test_a_line_that_makes_no_sense_is_refused(line: str) -> None:
-    with pytest.raises(ValueError):
-        parse_lines([line])
+    with pytest.raises(RuleLineError) as error:
+        parse_lines(["moe: default", line])
+    assert error.value.line == line
 
 
 def test_what_is_left_out_is_not_compared_and_what_is_written_is() -> None:
