@@ -88,6 +88,18 @@ def _variants(folder: str, passing: bool, entries: dict[str, tuple[str, str]]) -
     ]
 
 
+def _sampling(language: str, suffix: str, passing: bool) -> list[Row]:
+    kinds = ("top_k", "top_p", "top_k_top_p")
+    return _variants(
+        f"sampling/sampling_{language}",
+        passing,
+        {
+            f"{kind}_sampling": (f"{kind}_sampling_from_probs_v1000", f"sampling.{suffix}::{kind}_sampling")
+            for kind in kinds
+        },
+    )
+
+
 def _paged_attention() -> list[Row]:
     """Paged prefill, latent and sparse attention of ``mini``, and of the contest's size for a GPU."""
     gqa, decode = "gqa_paged_prefill_causal_h4_kv2_d64", "mla_paged_decode_h4_ckv64_kpe16"
@@ -151,6 +163,27 @@ CONTEST_SPARSE = "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
 CONTEST_INDEXER = "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
 CONTEST_MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
 MAMBA = "mamba_ssu_decode_h4_d16_s32_ng2"
+MOE_RENORM = "moe_fp8_block_scale_renorm_topk4_e16_h256_i128"
+MOE_VARIANTS = {
+    "moe_ungrouped": ("moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e32_h256_i128", "moe.py::ungrouped"),
+    "moe_ungrouped_shard": (
+        "moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e12_h256_i128",
+        "moe.py::ungrouped",
+    ),
+    "moe_renorm_block_scaled": (MOE_RENORM, "moe.py::renorm_block_scaled"),
+    "moe_renorm": ("trtllm_fp4_block_scale_moe_topk4_e16_h128_i64", "moe.py::renorm"),
+    "moe_routed": ("trtllm_fp4_block_scale_routed_moe_topk4_e16_h128_i64", "moe.py::routed"),
+    "moe_llama4": ("trtllm_fp4_block_scale_moe_topk1_e8_h128_i64", "moe.py::llama4"),
+    "moe_renorm_per_tensor": (
+        "trtllm_fp8_per_tensor_scale_moe_topk4_e16_h128_i64",
+        "moe.py::renorm_per_tensor",
+    ),
+    "moe_llama4_per_tensor": (
+        "trtllm_fp8_per_tensor_scale_moe_topk1_e8_h128_i64",
+        "moe.py::llama4_per_tensor",
+    ),
+}
+ROPE = "rope_with_cos_sin_cache_neox_style_d64_rd32"
 
 TABLE = [
     # group, name, definition, source folder, entry point, outputs passed as last arguments
@@ -179,6 +212,13 @@ TABLE = [
     Row("mini", "moe_fp8_python", MOE, "moe/moe_fp8_python", "moe.py::moe", False),
     Row("mini", "moe_fp8_cpp", MOE, "moe/moe_fp8_cpp", "moe.cc::moe", True),
     Row("mini", "moe_fp8_triton", MOE, "moe/moe_fp8_triton", "moe.py::moe", True),
+    *_variants("moe/moe_variants_python", False, MOE_VARIANTS),
+    Row("mini", "moe_renorm_block_scaled_cpp", MOE_RENORM, "moe/moe_renorm_cpp", "moe.cc::moe", True),
+    Row("mini", "rope_python", ROPE, "rope/rope_python", "rope.py::rope", False),
+    Row("mini", "rope_cpp", ROPE, "rope/rope_cpp", "rope.cc::rope", True),
+    Row("mini", "rope_triton", ROPE, "rope/rope_triton", "rope.py::rope", True),
+    *_sampling("python", "py", False),
+    *_sampling("cpp", "cc", True),
     *_attention("mini", "", "h4_kv2_d64", {1: "decode_tokens", 16: "decode_pages"}),
     *_delta("mini", "", "qk2_v4_d32", "decode prefill mtp"),
     Row("mini", "mamba_ssu_python", MAMBA, "mamba_ssu/update_python", "update.py::update", False),

@@ -1,55 +1,20 @@
 // DeepSeek-V3 mixture of experts with block-scaled float8 weights, float inside.
-//
-// Tokens are grouped by local expert, so that each weight row is decoded once per call and only where needed.
 
 #include <tvm/ffi/container/tensor.h>
 #include <tvm/ffi/function.h>
 
-#include <cmath>
-#include <vector>
-
+#include "block_scaled_experts.h"
 #include "routing.h"
-#include "vector_loops.h"
 
 using tvm::ffi::TensorView;
 
 namespace {
 
-constexpr int64_t kBlock = 128;
-
-struct Assignment {
-  int64_t token;
-  float weight;
-};
-
-// A float8 matrix [rows, columns] with one scale per 128 by 128 block.
-struct BlockScaled {
-  const uint8_t* codes;
-  const float* scales;
-  int64_t columns;
-
-  BlockScaled(TensorView weights, TensorView scale, int64_t expert)
-      : codes(static_cast<const uint8_t*>(weights.data_ptr()) + expert * weights.size(1) * weights.size(2)),
-        scales(static_cast<const float*>(scale.data_ptr()) + expert * scale.size(1) * scale.size(2)),
-        columns(weights.size(2)) {}
-
-  void decode_row(int64_t row, float* target) const {
-    const auto& values = float8_values();
-    const float* scale = scales + row / kBlock * (columns / kBlock);
-    for (int64_t block = 0; block < columns / kBlock; ++block)
-      for (int64_t i = block * kBlock; i < (block + 1) * kBlock; ++i)
-        target[i] = values[codes[row * columns + i]] * scale[block];
-  }
-};
-
-float silu(float x) { return x / (1 + std::exp(-x)); }
-
-std::vector<std::vector<Assignment>> assign(TensorView logits, TensorView bias, int64_t local_experts,
-                                            int64_t offset, float factor) {
+Assigned assign(TensorView logits, TensorView bias, int64_t local_experts, int64_t offset, float factor) {
   const int64_t experts = logits.size(1);
   const auto* rows = static_cast<const float*>(logits.data_ptr());
   const auto* biases = static_cast<const BFloat16*>(bias.data_ptr());
-  std::vector<std::vector<Assignment>> assigned(local_experts);
+  Assigned assigned(local_experts);
   for (int64_t token = 0; token < logits.size(0); ++token) {
     const Choice choice = route(rows + token * experts, biases, experts, factor);
     for (int i = 0; i < kChosen; ++i) {
@@ -60,54 +25,16 @@ std::vector<std::vector<Assignment>> assign(TensorView logits, TensorView bias, 
   return assigned;
 }
 
-// The scales of activations are stored transposed: scales[hidden / 128][tokens].
-std::vector<float> decode_tokens(TensorView hidden, TensorView scale, const std::vector<Assignment>& assigned) {
-  const auto& values = float8_values();
-  const int64_t tokens = hidden.size(0), width = hidden.size(1);
-  const auto* codes = static_cast<const uint8_t*>(hidden.data_ptr());
-  const auto* scales = static_cast<const float*>(scale.data_ptr());
-  std::vector<float> rows(assigned.size() * width);
-  for (size_t n = 0; n < assigned.size(); ++n) {
-    const int64_t token = assigned[n].token;
-    for (int64_t i = 0; i < width; ++i)
-      rows[n * width + i] = values[codes[token * width + i]] * scales[i / kBlock * tokens + token];
-  }
-  return rows;
-}
-
 }  // namespace
 
 void moe(TensorView routing_logits, TensorView routing_bias, TensorView hidden_states,
          TensorView hidden_states_scale, TensorView gemm1_weights, TensorView gemm1_weights_scale,
          TensorView gemm2_weights, TensorView gemm2_weights_scale, int64_t local_expert_offset,
          double routed_scaling_factor, TensorView output) {
-  const int64_t experts = gemm1_weights.size(0), inner = gemm1_weights.size(1) / 2;
-  const int64_t tokens = hidden_states.size(0), width = hidden_states.size(1);
-  const auto assigned = assign(routing_logits, routing_bias, experts, local_expert_offset,
+  const auto assigned = assign(routing_logits, routing_bias, gemm1_weights.size(0), local_expert_offset,
                                static_cast<float>(routed_scaling_factor));
-  std::vector<float> total(tokens * width), up_row(width), gate_row(width), down_row(inner);
-
-  for (int64_t e = 0; e < experts; ++e) {
-    const auto& mine = assigned[e];
-    if (mine.empty()) continue;
-    const auto x = decode_tokens(hidden_states, hidden_states_scale, mine);
-    const BlockScaled first(gemm1_weights, gemm1_weights_scale, e), second(gemm2_weights, gemm2_weights_scale, e);
-    std::vector<float> activated(mine.size() * inner);
-    for (int64_t i = 0; i < inner; ++i) {
-      first.decode_row(i, up_row.data());
-      first.decode_row(inner + i, gate_row.data());
-      for (size_t n = 0; n < mine.size(); ++n) {
-        const float* row = &x[n * width];
-        activated[n * inner + i] = silu(dot(gate_row.data(), row, width)) * dot(up_row.data(), row, width);
-      }
-    }
-    for (int64_t i = 0; i < width; ++i) {
-      second.decode_row(i, down_row.data());
-      for (size_t n = 0; n < mine.size(); ++n)
-        total[mine[n].token * width + i] += mine[n].weight * dot(down_row.data(), &activated[n * inner], inner);
-    }
-  }
-  narrow(total.data(), static_cast<BFloat16*>(output.data_ptr()), tokens * width);
+  run_experts(assigned, hidden_states, hidden_states_scale, gemm1_weights, gemm1_weights_scale, gemm2_weights,
+              gemm2_weights_scale, output);
 }
 
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(moe, moe);

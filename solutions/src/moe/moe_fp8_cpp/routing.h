@@ -5,9 +5,9 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <vector>
 
+#include "largest.h"
 #include "narrow_floats.h"
 
 constexpr int kGroups = 8, kKeptGroups = 4, kChosen = 8;
@@ -16,17 +16,6 @@ struct Choice {
   std::array<int64_t, kChosen> experts;
   std::array<float, kChosen> weights;
 };
-
-// Indices of the `count` largest scores, largest first; the earlier one of equals.
-inline std::vector<int64_t> largest(const std::vector<float>& scores, int64_t count) {
-  std::vector<int64_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](int64_t a, int64_t b) {
-    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-  });
-  order.resize(count);
-  return order;
-}
 
 // Groups are ranked by the sum of their two largest biased scores, experts of the kept groups by the biased
 // score; the weights are the scores without bias, normalised to sum to `factor`.
