@@ -34,7 +34,7 @@ def recipes(problem: Problem) -> dict[str, Recipe]:
     if problem.shapes["seq_lens"][0] != problem.shapes["block_table"][0]:
         raise rules.impossible(problem, "seq_lens and block_table differ in the number of sequences")
     made: dict[str, Recipe] = {
-        "seq_lens": Structured(lambda rng, lookup: _lengths(rng, problem)),
+        "seq_lens": Structured(lambda rng, lookup: _within_table(_lengths(rng, problem), problem, lookup)),
         "block_table": Structured(lambda rng, lookup: _table(rng, problem, lookup("seq_lens"))),
     }
     page_size, heads, width = problem.shapes["k_index_cache_fp8"][1:]
@@ -105,6 +105,17 @@ def _lengths(rng: np.random.Generator, problem: Problem) -> Array:
     drawn = rules.lengths(rng, least, longest)
     drawn[rng.integers(sequences)] = longest
     return drawn
+
+
+def _within_table(lengths: Array, problem: Problem, lookup: Lookup) -> Array:
+    """Return the lengths, none longer than the pages that a captured block table names for it."""
+    if "block_table" in problem.drawn:
+        return lengths
+    num_pages, page_size = problem.shapes["k_index_cache_fp8"][:2]
+    table = lookup("block_table").reshape(problem.shapes["block_table"])
+    named = np.cumprod((table >= 0) & (table < num_pages), axis=1).sum(axis=1)
+    within: Array = np.minimum(lengths, named * page_size)
+    return within
 
 
 def _table(rng: np.random.Generator, problem: Problem, lengths: Array) -> Array:
