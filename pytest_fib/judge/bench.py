@@ -350,4 +350,6 @@ class Bench:
 
 def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
     """Return the bytes of a contiguous tensor as a flat one (a tensor without dimensions has no other view)."""
+    if tensor.numel() == 0:  # its stride may be anything
+        return torch.empty(0, dtype=torch.uint8)
     return tensor.reshape(-1).view(torch.uint8)
