@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 Draw = Callable[[np.random.Generator, Callable[[str], Array]], Array]
 """Makes a tensor: called with its own generator and with a function that returns the content of another input
-in the same call (flat int64) by name; returns a numpy array of integers of the tensor's size."""
+in the same call (flat int64) by name; returns a numpy array of numbers of the tensor's size."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class QuantisedPages:
 
 @dataclass(frozen=True)
 class Structured:
-    """Integers that obey rules among each other, such as offsets and page numbers."""
+    """Numbers that obey rules, mostly integers among each other: offsets, page numbers, a table of cosines."""
 
     draw: Draw
 
