@@ -22,6 +22,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 AUTHOR = "pytest-fib"
 INCLUDE = re.compile(r'^#include "(.+)"$|^from \.(\w+) import ', re.MULTILINE)
+HEAD = """\
+# Solutions
+
+This page, and every JSON file that it names, is written by `python solutions/generate.py` from the table there and
+the readable sources in `src/`. Judge one with `pytest --fib-solution=solutions/<file>`; what a solution is says
+[docs/solutions.md](../docs/solutions.md). `starter_kit/` has one in the contest's folder layout.
+"""
+ABOUT = {
+    "mini": "Each passes on a CPU, all workloads in seconds; Triton ones in Triton's interpreter.",
+    "mlsys26": "Starting points for the contest's tracks, full size: the sources are those of `mini`.",
+    "official": "For definitions of FlashInfer-Bench's data set of which captured workloads are public.",
+}
+COLUMNS = "| op type | definition | Python | Triton | C++ |\n|---|---|---|---|---|"
 HARDWARE = {"python": ["cpu", "cuda"], "triton": ["cpu", "cuda"], "cpp": ["cpu"]}
 
 
@@ -236,7 +249,33 @@ TABLE = [
 
 def generated_files() -> dict[Path, str]:
     """The content of every generated file, by its path."""
-    return {row.path: json.dumps(solution(row), indent=2) + "\n" for row in TABLE}
+    files = {row.path: json.dumps(solution(row), indent=2) + "\n" for row in TABLE}
+    return {**files, ROOT / "README.md": readme()}
+
+
+def readme() -> str:
+    """The page that lists every solution by its track."""
+    sections = [HEAD]
+    for group in dict.fromkeys(row.group for row in TABLE):
+        definitions: dict[tuple[str, str], list[Row]] = {}
+        for row in TABLE:
+            if row.group == group:
+                definitions.setdefault((row.path.parent.name, row.definition), []).append(row)
+        lines = "".join(_line(*names, rows) for names, rows in sorted(definitions.items()))
+        sections.append(f"## {group}\n\n{ABOUT[group]}\n\n{COLUMNS}\n{lines}")
+    return "\n".join(sections)
+
+
+def _line(op_type: str, definition: str, rows: list[Row]) -> str:
+    cells = [
+        ", ".join(_links(row) for row in rows if row.language == language)
+        for language in ("python", "triton", "cpp")
+    ]
+    return f"| {op_type} | `{definition}` | {' | '.join(cells)} |\n"
+
+
+def _links(row: Row) -> str:
+    return f"[{row.name}]({row.path.relative_to(ROOT).as_posix()}) ([source](src/{row.folder}))"
 
 
 def solution(row: Row) -> dict[str, Any]:
@@ -283,7 +322,7 @@ def _shared(names: tuple[str, str]) -> Path:
 def _stale(files: dict[Path, str]) -> list[Path]:
     groups = {row.group for row in TABLE}
     present = {path for group in groups for path in (ROOT / group).glob("*/*.json")}
-    changed = [path for path, text in files.items() if path not in present or path.read_text() != text]
+    changed = [path for path, text in files.items() if not path.is_file() or path.read_text() != text]
     return changed + sorted(present - files.keys())
 
 

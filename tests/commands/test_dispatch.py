@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,12 @@ def test_every_module_is_a_command_with_a_help_page(capsys: pytest.CaptureFixtur
             status = stop.code  # type: ignore[assignment]
         assert status == 0
         assert capsys.readouterr().out.startswith(f"usage: fib {name} ")
+
+
+def test_every_command_has_a_section_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
+    sections = [line.removeprefix("## fib ") for line in page.splitlines() if line.startswith("## fib ")]
+    assert load_commands().keys() <= set(sections)
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
