@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pytest_fib.border.arena import CONTROL_BYTES, GUARD, REPLY_BYTES, Plan, Region, Slot
+from pytest_fib.border.arena import CONTROL_BYTES, GUARD, REPLY_BYTES, Plan, Region
 from pytest_fib.judge.memory import SIZE_SEALS, memory_file
 
 _F_SEAL_FUTURE_WRITE = 0x10
@@ -203,21 +203,20 @@ def _poisons(region: Region, random: np.random.Generator) -> Bytes:
     pattern: Bytes = random.integers(0, 256, (variants, region.stride), dtype=np.uint8)
     for slot in region.slots:
         for row in pattern if slot.numel else ():
-            row[slot.offset : slot.offset + slot.nbytes] = _plausible(slot, random)
+            content = plausible(slot.numel, getattr(torch, slot.dtype), random)
+            row[slot.offset : slot.offset + slot.nbytes] = content.view(torch.uint8).numpy()
     return pattern
 
 
-def _plausible(slot: Slot, random: np.random.Generator) -> Bytes:
-    kind: torch.dtype = getattr(torch, slot.dtype)
+def plausible(count: int, kind: torch.dtype, random: np.random.Generator) -> torch.Tensor:
+    """Return ``count`` values that a kernel might have computed: what outputs hold before a call."""
     if kind.is_floating_point:
         # A float32 block is repeated for large outputs: poison has to differ from call to call and from the truth.
-        block = random.standard_normal(min(slot.numel, 1 << 20), dtype=np.float32) * np.float32(_POISON_SCALE)
-        values = torch.from_numpy(np.resize(block, slot.numel)).to(kind)
-    elif kind is torch.bool:
-        values = torch.from_numpy(random.integers(0, 2, slot.numel).astype(np.bool_))
-    else:
-        values = torch.from_numpy(random.integers(0, 120, slot.numel)).to(kind)
-    return values.view(torch.uint8).numpy()
+        block = random.standard_normal(min(count, 1 << 20), dtype=np.float32) * np.float32(_POISON_SCALE)
+        return torch.from_numpy(np.resize(block, count)).to(kind)
+    if kind is torch.bool:
+        return torch.from_numpy(random.integers(0, 2, count).astype(np.bool_))
+    return torch.from_numpy(random.integers(0, 120, count)).to(kind)
 
 
 def _guard_offsets(region: Region) -> npt.NDArray[np.int64]:

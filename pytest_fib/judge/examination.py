@@ -96,7 +96,7 @@ class Examination:
         self._artifact_dir = ""
         self._choice = choose(
             definition,
-            _tolerance_of(workload.tolerance),
+            tolerance_of(workload.tolerance),
             self._config.tolerance,
             lines=self._config.rules,
         )
@@ -480,7 +480,7 @@ def _status(failure: CandidateError | None) -> EvaluationStatus:
     return EvaluationStatus.INCORRECT_NUMERICAL if isinstance(failure, WrongOutput) else failure.status
 
 
-def _tolerance_of(given: WorkloadTolerance | None) -> Tolerance | None:
+def tolerance_of(given: WorkloadTolerance | None) -> Tolerance | None:
     """A workload's own tolerance is written for the ``allclose`` formula."""
     if given is None:
         return None
