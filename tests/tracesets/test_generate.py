@@ -127,6 +127,14 @@ def test_a_uuid_depends_on_content_alone(generate: ModuleType) -> None:
     assert uuids(1) == [lines_of(TRACESETS / "mini/workloads/gemm/gemm_n128_k256.jsonl")[0].workload.uuid]
 
 
+def test_equal_workloads_are_told_apart_by_their_number(generate: ModuleType) -> None:
+    document = json.loads((TRACESETS / "mini/definitions/gemm/gemm_n128_k256.json").read_text())
+    lines = list(generate.workload_lines("mini", document, [{"M": 1}, {"M": 2}, {"M": 1}, {"M": 1}]))
+    uuids = [line["workload"]["uuid"] for line in lines]
+    assert len(set(uuids)) == 4
+    assert uuids[0] == lines_of(TRACESETS / "mini/workloads/gemm/gemm_n128_k256.jsonl")[0].workload.uuid
+
+
 def test_the_contest_moe_has_the_official_interface_and_the_contest_sizes(shared_dataset: Path) -> None:
     name = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
     ours = read_definition(TRACESETS / f"mlsys26/definitions/moe/{name}.json")

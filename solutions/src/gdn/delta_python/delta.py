@@ -1,9 +1,8 @@
-"""Gated delta nets with torch: prefill takes a chunk of tokens at once, by solving a triangular system for it."""
+"""Gated delta nets with torch: prefill takes chunks of tokens at once, by solving triangular systems."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch.nn.functional import softplus
@@ -63,19 +62,21 @@ def prefill(
     cu_seqlens: torch.Tensor,
     scale: float,
 ) -> Pair:
-    """Packed sequences, one after the other, in chunks."""
-    heads_first = [x.transpose(0, 1) for x in _spread(q, k, v, scale)]
-    log_decay, beta = (x.T for x in _gates(a, b, A_log, dt_bias))
-    output, new_state = torch.empty_like(v), torch.zeros_like(state)
-    bounds = cu_seqlens.tolist()
-    for n, (first, last) in enumerate(pairwise(bounds)):
-        if last > first:
-            new_state[n] = state[n]
-        for start in range(first, last, CHUNK):
-            part = slice(start, min(start + CHUNK, last))
-            tokens = [x[:, part] for x in (*heads_first, log_decay, beta)]
-            read, new_state[n] = _chunk(new_state[n], *tokens)
-            output[part] = read.transpose(0, 1)
+    """Packed sequences, a chunk of each at once; what is beyond a sequence's end neither decays nor adds."""
+    tokens, (log_decay, beta) = _spread(q, k, v, scale), _gates(a, b, A_log, dt_bias)
+    firsts, ends, places = cu_seqlens[:-1], cu_seqlens[1:], torch.arange(CHUNK, device=q.device)
+    lengths = ends - firsts
+    output = torch.empty_like(v)
+    new_state = torch.where((lengths > 0)[:, None, None, None], state, 0.0)
+    for start in range(0, max(lengths.tolist(), default=0), CHUNK):
+        longer = (lengths > start).nonzero().squeeze(1)
+        rows = firsts[longer, None] + start + places
+        real = rows < ends[longer, None]
+        rows = rows.clamp(max=len(q) - 1)
+        gates = [x[rows].where(real.unsqueeze(-1), 0.0) for x in (log_decay, beta)]
+        chunk = [x.transpose(1, 2) for x in (*(x[rows] for x in tokens), *gates)]
+        read, new_state[longer] = _chunk(new_state[longer], *chunk)
+        output[rows[real]] = read.transpose(1, 2)[real].to(v.dtype)
     return output, new_state
 
 
@@ -115,20 +116,19 @@ def _chunk(
     log_decay: torch.Tensor,
     beta: torch.Tensor,
 ) -> Pair:
-    """Tokens [heads, tokens, ...] of one sequence at once; returns what they read, and the state after them.
+    """Tokens [n, heads, tokens, ...] of n sequences at once; returns what they read, and the states after them.
 
     The state after token i is the first one, decayed, plus all errors e_j k_j^T with j <= i, decayed from j to i.
     What token i adds depends on what the tokens before it have added: a triangular system for the errors.
     """
     decayed = log_decay.cumsum(-1)
-    tokens = torch.arange(k.shape[1], device=k.device)
-    earlier = tokens[:, None] >= tokens
-    between = (decayed[:, :, None] - decayed[:, None, :]).masked_fill(~earlier, -math.inf).exp()
+    later = torch.ones(k.shape[-2], k.shape[-2], dtype=torch.bool, device=k.device).triu(1)
+    between = (decayed.unsqueeze(-1) - decayed.unsqueeze(-2)).masked_fill(later, -math.inf).exp()
     since_start = decayed.exp().unsqueeze(-1)
     beta = beta.unsqueeze(-1)
     missing = beta * (v - since_start * (k @ state.mT))
     system = beta * between * (k @ k.mT)
     errors = torch.linalg.solve_triangular(system, missing, upper=False, unitriangular=True)
     read = since_start * (q @ state.mT) + (between * (q @ k.mT)) @ errors
-    kept = since_start[:, -1:] * state + (between[:, -1, :, None] * errors).mT @ k
+    kept = since_start[..., -1:, :] * state + (between[..., -1, :, None] * errors).mT @ k
     return read, kept
