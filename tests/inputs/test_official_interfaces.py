@@ -23,7 +23,7 @@ from pytest_fib.data.workload import Workload
 from pytest_fib.inputs import InputPlan, Pool, plan_inputs
 
 SECRET = bytes(range(32))
-EXECUTED_BYTES = 48 << 20  # of inputs; more is not computed with
+EXECUTED_BYTES = 24 << 20  # of inputs; more is not computed with
 TENSOR_BYTES = 1 << 30  # of one tensor; more is not drawn
 OP_TYPES = (
     "dsa_paged",
@@ -49,7 +49,7 @@ SMALL = {
     "max_seq_len": 9,
     "num_kv_heads": 2,
     "num_kv_indices": 6,
-    "num_pages": 64,
+    "num_pages": 33,
     "num_qo_heads": 4,
     "num_seqs": 2,
     "num_tokens": 3,
@@ -63,10 +63,10 @@ SMALL = {
 # Sizes of constant axes in the copies.
 THIN = {
     "N": 64,
-    "hidden_size": 256,
+    "hidden_size": 128,
     "intermediate_size": 128,
     "gemm1_out_size": 256,
-    "num_hidden_blocks": 2,
+    "num_hidden_blocks": 1,
     "num_intermediate_blocks": 1,
     "num_gemm1_out_blocks": 2,
 }
