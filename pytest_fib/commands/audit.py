@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "subjects",
         nargs="*",
         metavar="TRACESET-OR-DEFINITION",
-        help="dataset folders, and definitions by name or glob (default: all datasets of a test run)",
+        help="dataset folders, and definitions in them by name or glob (default: all, as in a test run)",
     )
     add_traceset_option(parser)
     parser.add_argument(
@@ -153,10 +153,9 @@ def _subjects(words: Sequence[str], folders: Iterable[str]) -> Iterator[_Subject
     settings = Settings(tracesets=named, tracesets_from_flag=True)
     known = find_tracesets(settings, Path.cwd(), os.environ)
     roots = [word for word in words if (Path(word) / "definitions").is_dir()]
-    for root in roots:
-        yield from _files(Traceset(Path(os.path.abspath(root))), "*")
-    for word in [word for word in words if word not in roots] or ([] if roots else ["*"]):
-        found = [subject for traceset in known for subject in _files(traceset, word)]
+    tracesets = [Traceset(Path(os.path.abspath(root))) for root in roots] or known
+    for word in [word for word in words if word not in roots] or ["*"]:
+        found = [subject for traceset in tracesets for subject in _files(traceset, word)]
         if not found:
             raise SettingsError(
                 f"{escape(word, 120)} is neither a dataset nor a definition with workloads in one; correct it or "
