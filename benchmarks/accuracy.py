@@ -4,8 +4,9 @@
 
 * Kernels of known cost: C++ solutions that spin until the processor's monotonic clock has advanced by 2 µs, 20 µs,
   200 µs and 5 ms, from its first to its last instruction.
-* Memory-bound kernels: a copy of 64 KB to 64 MB, against an oracle in one process: one thread refills the input from
-  another core exactly as the judge does, the other copies and times itself.
+* Memory-bound kernels: a copy of 64 KB to 64 MB, against an oracle in one process: one thread is the judge's own
+  bench, the other one sleeps on the candidates' core, copies when told and times itself; the median over pairs, one
+  after the other.
 * A/A: pairs of evaluations of one solution; how often the interval of their difference holds 0, and how wide it is.
 """
 
@@ -14,14 +15,18 @@ from __future__ import annotations
 import argparse
 import ctypes
 import math
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from pytest_fib.data.definition import Definition
@@ -29,7 +34,12 @@ from pytest_fib.data.evaluation import Timing
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
+from pytest_fib.judge.arena import JudgeArena
+from pytest_fib.judge.bench import Request
+from pytest_fib.judge.candidate import Candidate, Interval
+from pytest_fib.judge.examination import Examination, _places
 from pytest_fib.judge.machine import Cores
+from pytest_fib.judge.schedule import Schedule
 from pytest_fib.measure.interval import student_t_quantile
 
 COPY = Definition.model_validate(
@@ -65,12 +75,19 @@ TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
 ORACLE = """
 #include <chrono>
 #include <cstring>
-extern "C" long long copy_once(void* to, const void* from, long long bytes) {
-  auto start = std::chrono::steady_clock::now();
-  std::memcpy(to, from, bytes);
-  return (std::chrono::steady_clock::now() - start).count();
+using Clock = std::chrono::steady_clock;
+extern "C" long long copies(char* const* to, const char* const* from, long long bytes, int calls, long long lead) {
+  const auto awake = Clock::now() + std::chrono::nanoseconds(lead);
+  while (Clock::now() < awake) {}
+  const auto start = Clock::now();
+  for (int i = 0; i < calls; ++i) std::memcpy(to[i], from[i], bytes);
+  return (Clock::now() - start).count();
 }
 """
+SIZES_KIB = (64, 256, 1024, 4096, 16384, 65536)
+MEMORY_PAIRS = 12
+ORACLE_REQUESTS = 25
+LEAD_NS = 20_000  # about what a candidate spins from its wake to "go"
 
 
 def solution(name: str, source: str) -> LoadedSolution:
@@ -111,7 +128,10 @@ def known_costs(session: JudgeSession) -> None:
 
 
 class Oracle:
-    """The same copy in one process: refilled by another core, timed around the copy alone."""
+    """The same copies in one process: served by the judge's own bench, timed around the copies alone.
+
+    The thread that copies sleeps on a core of its own between requests, like a candidate that is stopped.
+    """
 
     def __init__(self) -> None:
         folder = tempfile.mkdtemp()
@@ -120,49 +140,97 @@ class Oracle:
         library = Path(folder) / "oracle.so"
         command = ["c++", "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o", str(library)]
         subprocess.run(command, check=True)
-        self._copy = ctypes.CDLL(str(library)).copy_once
-        self._copy.restype = ctypes.c_longlong
-        self._copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_longlong]
+        self._copies = ctypes.CDLL(str(library)).copies
+        self._copies.restype = ctypes.c_longlong
 
-    def median_us(self, n: int, repeats: int = 200) -> float:
-        import os
-
-        cores = Cores.mine()
-        source, x, y = torch.randn(n + 4096), torch.empty(n), torch.empty(n)
-        poison = torch.randn(n)
-        turn, times = threading.Semaphore(0), []
-        ready = threading.Semaphore(0)
-
-        def copier() -> None:
-            os.sched_setaffinity(0, set(cores.candidate))
-            for _ in range(repeats):
-                turn.acquire()
-                times.append(self._copy(y.data_ptr(), x.data_ptr(), n * 4))
-                ready.release()
-
-        thread = threading.Thread(target=copier)
-        thread.start()
-        before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {cores.judge})
-        for index in range(repeats):
-            x.copy_(source[index % 4096 : index % 4096 + n])
-            y.copy_(poison)
-            turn.release()
-            ready.acquire()
-        thread.join()
-        os.sched_setaffinity(0, before)
-        return statistics.median(times[repeats // 10 :]) / 1e3
+    def median_us(self, session: JudgeSession, n: int, calls: int) -> float:
+        """Return microseconds per copy of ``n`` floats, ``calls`` copies a request."""
+        examination = Examination(session, COPY, workload(n), solution("oracle", MEMCPY), None)
+        inputs = examination._plan_inputs(workload(n), vary=True)
+        shapes = examination._output_shapes(workload(n))
+        arena = JudgeArena(examination._arena_plan(inputs, shapes), np.random.default_rng(0))
+        thread = _Copier(self._copies, arena, n, session.cores)
+        with session.lock.timing():
+            bench = examination._bench(inputs, arena, shapes)
+            places = _places(Schedule(calls, 0, ORACLE_REQUESTS, 0, 0, None), bench)
+            requests = [Request(calls, first=next(places)) for _ in range(ORACLE_REQUESTS)]
+            bench.run(cast(Candidate, thread), requests, verify=4)
+        thread.end()
+        return statistics.median(thread.times[ORACLE_REQUESTS // 5 :]) / 1e3 / calls
 
 
-def memory_bound(session: JudgeSession) -> None:
-    print("memory-bound copies         oracle       judged    ratio")
+class _Copier:
+    """What the bench needs of a candidate, played by a thread."""
+
+    def __init__(self, copies: Any, arena: JudgeArena, n: int, cores: Cores) -> None:
+        self.times: list[float] = []
+        self._copies, self._arena, self._n, self._cores = copies, arena, n, cores
+        self._turn, self._ready = threading.Semaphore(0), threading.Semaphore(0)
+        self._sets = range(0)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def call_up(self, requests: int, most: int) -> None:
+        pass
+
+    def arm(self, timeout_s: float) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self._sets = range(0)
+        self._turn.release()
+        self._thread.join()
+
+    def run_timed(
+        self, calls: range, timeout_s: float, sample: Callable[[], object], early: bool
+    ) -> Interval:
+        self._sets = calls
+        self._turn.release()
+        self._ready.acquire()
+        sample()
+        return Interval(int(self.times[-1]))
+
+    def _serve(self) -> None:
+        os.sched_setaffinity(0, set(self._cores.candidate))
+        plan, arena = self._arena.plan, self._arena
+        first = arena._out.ctypes.data + plan.outputs.slots[0].offset
+        while self._turn.acquire() and self._sets:
+            pointers = ctypes.c_void_p * len(self._sets)
+            x = pointers(*(arena.inputs_of(index)["x"].data_ptr() for index in self._sets))
+            y = pointers(*(first + index * plan.outputs.stride for index in self._sets))
+            count, nbytes = ctypes.c_int(len(self._sets)), ctypes.c_longlong(4 * self._n)
+            self.times.append(self._copies(y, x, nbytes, count, ctypes.c_longlong(LEAD_NS)))
+            self._ready.release()
+
+
+def memory_bound() -> None:
+    """Print the ratio of neighbouring measurements: where a virtual machine's cores are changes by the second."""
+    print("memory-bound copies         oracle       judged    ratio   (quartiles)")
     oracle = Oracle()
     subject = solution("memcpy", MEMCPY)
-    for kib in (64, 256, 1024, 4096, 16384, 65536):
-        n = kib * 256
-        got = judged(session, subject, n).median_ms * 1e3
-        expected = oracle.median_us(n, 200 if kib < 16384 else 40)
-        print(f"copy {kib:6d} KiB       {expected:9.2f} µs {got:9.2f} µs   {got / expected:.3f}")
+    config = JudgeConfig(secret=b"a" * 32, isolation="solution", sampling=Sampling(5, 20, 1, budget_s=None))
+    with JudgeSession(config) as session:
+        for kib in SIZES_KIB:
+            n = kib * 256
+            pairs = []
+            for number in range(MEMORY_PAIRS):
+                before = oracle.median_us(session, n, pairs[-1][2] if pairs else 1)
+                timing = judged(session, subject, n, number)
+                calls = timing.calls_per_request
+                after = oracle.median_us(session, n, calls)
+                pairs.append((timing.median_ms * 1e3, (before + after) / 2, calls))
+            del pairs[0]  # the number of calls was not known yet
+            ratios = sorted(got / expected for got, expected, _ in pairs)
+            got, expected = (statistics.median(pair[which] for pair in pairs) for which in (0, 1))
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            print(
+                f"copy {kib:6d} KiB       {expected:9.2f} µs {got:9.2f} µs   {middle:.3f}   "
+                f"({low:.3f} to {high:.3f})",
+                flush=True,
+            )
 
 
 def a_a(session: JudgeSession, pairs: int) -> None:
@@ -198,7 +266,7 @@ def main() -> None:
         if not arguments.only or "known" in arguments.only:
             known_costs(session)
         if not arguments.only or "memory" in arguments.only:
-            memory_bound(session)
+            memory_bound()
         if not arguments.only or "aa" in arguments.only:
             a_a(session, arguments.pairs)
         print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)

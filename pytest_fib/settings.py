@@ -84,7 +84,7 @@ class Settings:
         """How often solutions of this definition are called."""
         from pytest_fib.judge.config import Sampling
 
-        track = self._track(track_of(self.profile, definition, op_type))
+        track = self._track(track_of(self._counting(), definition, op_type))
         given = (self.warmup_runs, self.iterations, self.trials)
         exact = self.profile == "mlsys26" or any(count is not None for count in given)
         budget_s = None if exact else Sampling().budget_s
@@ -95,8 +95,15 @@ class Settings:
         """What overrides the op type's rule for this definition."""
         from pytest_fib.judge.config import Tolerance
 
-        track = self._track(track_of(self.profile, definition, op_type))
+        track = self._track(track_of(self._counting(), definition, op_type))
         return Tolerance(self.tolerance, track.rtol, track.atol, track.required_matched_ratio)
+
+    def _counting(self) -> Profile:
+        """The profile whose counts hold where none are given.
+
+        Trials differ by the process that they are made in, so one process for a whole solution makes one trial.
+        """
+        return "quick" if self.profile == "default" and self.isolation == "solution" else self.profile
 
     def _track(self, track: Track) -> Track:
         """Return a line of the profile with what flags and ini say in place of its own."""
@@ -113,7 +120,7 @@ class Settings:
         """Every setting, defaults filled in, as a value that JSON can hold; None: as the op type's rule says."""
         names = (field.name for field in fields(self) if field.name != "repeated")
         values = {name: _plain(getattr(self, name)) for name in names}
-        tracks = [asdict(self._track(track)) for track in PROFILES[self.profile]]
+        tracks = [asdict(self._track(track)) for track in PROFILES[self._counting()]]
         others = tracks[-1]
         defaults = {name: others[name] for name in ("warmup_runs", "iterations", "trials")}
         defaults["tolerance"] = "flashinfer"

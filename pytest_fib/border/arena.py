@@ -93,11 +93,14 @@ class Region:
         return max(PAGE, -(-self.stride * self.sets // PAGE) * PAGE)
 
     @classmethod
-    def plan(cls, tensors: dict[str, tuple[tuple[int, ...], str]], sets: int) -> Region:
-        """Lay out ``tensors`` (name to shape and dtype name) with a guard zone before and after each."""
+    def plan(cls, tensors: dict[str, tuple[tuple[int, ...], str]], sets: int, before: int = 0) -> Region:
+        """Lay out ``tensors`` (name to shape and dtype name) with a guard zone before and after each.
+
+        ``before`` is how many tensors of other memory files are used in the same call.
+        """
         slots = []
         offset = 0
-        for index, (name, (shape, dtype)) in enumerate(tensors.items()):
+        for index, (name, (shape, dtype)) in enumerate(tensors.items(), before):
             offset = _align(offset + GUARD) + (index * _STAGGER) % PAGE
             slots.append(Slot(name, shape, dtype, offset))
             offset += slots[-1].nbytes + GUARD

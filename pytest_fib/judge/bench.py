@@ -77,6 +77,16 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class _Taken:
+    """What a call to be verified was given and wrote: its set of outputs, and which optional ones it left alone."""
+
+    number: int
+    inputs: dict[str, torch.Tensor]
+    outputs: Bytes
+    untouched: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Bench:
     """What stays the same for all calls of one workload.
 
@@ -102,6 +112,8 @@ class Bench:
         Outputs that the solution may leave out.
     referenced
         Whether the reference runs on verified calls.
+    taken
+        Calls that are to be verified still.
     """
 
     arena: JudgeArena
@@ -117,9 +129,14 @@ class Bench:
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     referenced: bool = True
+    taken: list[_Taken] = field(default_factory=list)
 
     def run(
-        self, candidate: Candidate, requests: Sequence[Request], verify: int | None = None
+        self,
+        candidate: Candidate,
+        requests: Sequence[Request],
+        verify: int | None = None,
+        verify_later: bool = False,
     ) -> list[Interval]:
         """Make the requests; return the interval of each.
 
@@ -132,6 +149,8 @@ class Bench:
         verify
             How many of the calls with normal inputs, chosen secretly, are compared with the reference, and a
             third as many of the others; None for all.
+        verify_later
+            Whether what was taken may wait for ``verify`` as long as it is little.
 
         Raises
         ------
@@ -147,7 +166,38 @@ class Bench:
             calls = sum(request.calls for request in batch)
             intervals += self._batch(candidate, batch, most, chosen[done : done + calls])
             done += calls
+            little = len(self.taken) * self._bytes_per_call <= _BATCH_BYTES and not self._is_bulk
+            if not (verify_later and little):
+                self.verify()
         return intervals
+
+    def verify(self) -> None:
+        """Compare what was taken and chosen and has not been compared yet.
+
+        Raises
+        ------
+        WrongOutput
+            If something is wrong.
+        """
+        calls: list[_Taken] = []
+        expected: list[list[torch.Tensor]] = []
+        for call in self.taken:
+            if not self.referenced:
+                calls.append(call)
+                expected.append([])
+                continue
+            try:
+                outputs, elapsed = self.reference({**call.inputs, **self.inputs.scalars}, self.output_shapes)
+            except DataError:
+                if self.inputs.distribution(call.number) == NORMAL:
+                    raise
+                continue  # what the reference refuses, nobody has to compute
+            calls.append(call)
+            expected.append(outputs)
+            self.tally.reference_ns.append(elapsed)
+        self.taken.clear()
+        if calls:
+            self._verify(calls, expected)
 
     def _chosen(self, total: int, verify: int | None) -> npt.NDArray[np.bool_]:
         """Return for each of the next ``total`` calls whether it is verified."""
@@ -161,10 +211,18 @@ class Bench:
             chosen[self.random.permutation(places)[:wanted]] = True
         return chosen
 
+    @property
+    def _is_bulk(self) -> bool:
+        """Whether the inputs of one call are drawn over those of the call before."""
+        return self.inputs.nbytes >= _BULK_BYTES
+
+    @property
+    def _bytes_per_call(self) -> int:
+        return self.inputs.nbytes + self.arena.plan.outputs.stride
+
     def _batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split ``requests`` so that inputs and outputs of a batch fit into a bounded buffer."""
-        per_call = max(1, self.inputs.nbytes + self.arena.plan.outputs.stride)
-        room = max(1, _BATCH_BYTES // per_call)
+        room = max(1, _BATCH_BYTES // self._bytes_per_call)
         batches: list[list[Request]] = []
         used = 0
         for request in requests:
@@ -193,12 +251,15 @@ class Bench:
         else:
             with waiting_on(self.cores.judge):
                 elapsed, taken, untouched = self._requests(candidate, requests, most, drawn)
-        self._verify(np.concatenate(taken), drawn, chosen, first, untouched)
+        outputs = np.concatenate(taken)
+        for index in np.flatnonzero(chosen).tolist():
+            left = untouched[index] if untouched else frozenset()
+            self.taken.append(_Taken(first + index, drawn[index], outputs[index], left))
         return elapsed
 
     def _draw(self, calls: range) -> list[dict[str, torch.Tensor]]:
         """Draw the inputs of ``calls``; bulk inputs go where they are wanted, because fresh memory is slow."""
-        if len(calls) > 1 or self.inputs.nbytes < _BULK_BYTES:
+        if len(calls) > 1 or not self._is_bulk:
             return self.inputs.draw_many(calls)
         if not self.arena.plan.writable_inputs:
             # The candidate cannot write there, so what it is given can serve the reference as well.
@@ -273,40 +334,13 @@ class Bench:
                 if not torch.equal(_bytes_of(now), _bytes_of(content[name])):
                     raise IntegrityViolation(f"the candidate changed its input {name}")
 
-    def _verify(
-        self,
-        taken: Bytes,
-        drawn: list[dict[str, torch.Tensor]],
-        chosen: npt.NDArray[np.bool_],
-        first: int,
-        untouched: list[frozenset[str]],
-    ) -> None:
-        which: list[int] = []
-        expected: list[list[torch.Tensor]] = []
-        for index in np.flatnonzero(chosen).tolist():
-            content = {**drawn[index], **self.inputs.scalars}
-            if not self.referenced:
-                which.append(index)
-                expected.append([])
-                continue
-            try:
-                outputs, elapsed = self.reference(content, self.output_shapes)
-            except DataError:
-                if self.inputs.distribution(first + index) == NORMAL:
-                    raise
-                continue  # what the reference refuses, nobody has to compute
-            which.append(index)
-            expected.append(outputs)
-            self.tally.reference_ns.append(elapsed)
-        if not which:
-            return
-        numbers = [first + index for index in which]
-        rows = taken if len(which) == len(taken) else taken[which]
-        tensors = tensors_of(rows, self.arena.plan.outputs)
+    def _verify(self, calls: list[_Taken], expected: list[list[torch.Tensor]]) -> None:
+        tensors = tensors_of(np.stack([call.outputs for call in calls]), self.arena.plan.outputs)
+        numbers = [call.number for call in calls]
         kinds = [self.inputs.distribution(number) for number in numbers]
         normal = [position for position, kind in enumerate(kinds) if kind == NORMAL]
-        contents = [{**drawn[index], **self.inputs.scalars} for index in which]
-        left = [untouched[index] for index in which] if untouched else []
+        contents = [{**call.inputs, **self.inputs.scalars} for call in calls]
+        left = [call.untouched for call in calls] if self.optional else []
         self._verify_normal(normal, Calls(numbers, contents, tensors, expected, left))
         others = [position for position, kind in enumerate(kinds) if kind != NORMAL]
         if self._all_within(others, tensors, expected):
@@ -318,7 +352,7 @@ class Bench:
             self.tally.others.add(
                 kinds[position], got, expected[position], self.verifier.rule, numbers[position], exact
             )
-        self.tally.verified_calls += len(which)
+        self.tally.verified_calls += len(calls)
         if self.tally.comparison.mismatch is not None:
             raise WrongOutput(self.tally.comparison)
 

@@ -34,7 +34,7 @@ _DRAIN_MS = 50
 
 @dataclass(frozen=True)
 class Interval:
-    """Nanoseconds of one request: from "go" to the sampled outputs, and before it from the wake to "go"."""
+    """Nanoseconds of one request: from "go" to "done", and before it from the wake to "go"."""
 
     elapsed: int
     lead: int = 0
@@ -115,11 +115,12 @@ class Candidate:
     def run_timed(
         self, calls: range, timeout_s: float, sample: Callable[[], object], early: bool
     ) -> Interval:
-        """Serve one armed request of the stopped candidate; the clock runs from "go" to the end of ``sample()``.
+        """Serve one armed request of the stopped candidate; the clock runs from "go" to "done".
 
         ``calls`` are the sets to use, one per call; the candidate learns them with "go". ``sample`` reads secret
-        positions of the outputs before the clock is read, so that work which is not finished at "done" is work that
-        was not done.
+        positions of the outputs as soon as the clock is read, so that work which is not finished at "done" is work
+        that was not done. (Whoever says "done" early is seen by the sample alone. Its time, which depends on whose
+        caches the outputs are in, is better left out of the interval.)
 
         Usually the candidate is woken first and spins when "go" comes. With ``early``, "go" is there when it wakes
         and the clock starts at the wake: whoever starts to work when he is woken and not at "go" gains nothing then.
@@ -139,8 +140,8 @@ class Candidate:
             start = time.perf_counter_ns()
             control[GO] = sequence
         self._spin(DONE, sequence, deadline, timeout_s)
-        sample()
         elapsed = time.perf_counter_ns() - start
+        sample()
         if reply[FAILED] == sequence:
             self._expect(deadline, timeout_s, "running")
         self.stop()

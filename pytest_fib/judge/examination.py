@@ -32,7 +32,7 @@ from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.floor import floor_ns
-from pytest_fib.judge.handover import NOOP_SOURCE, Handover
+from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.orders import noop_order, order_for
@@ -55,7 +55,7 @@ _PLACES = 4  # buffers that a call may find its inputs in
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
 _AT_ONCE = 4  # further requests between two looks at the time
 _FURTHER_S = 2.0
-_ELSEWHERE = 0.25  # share of the requests that do not use the usual ones
+_ELSEWHERE = 0.125  # share of the requests that do not use the first; they and the next find colder caches
 
 
 @dataclass
@@ -218,7 +218,9 @@ class Examination:
             arena = JudgeArena(self._arena_plan(inputs, shapes, sets=1), self._random("nearby arena"))
             bench = self._bench(inputs, arena, shapes)
             timeout = min(self._config.limits.timeout_s, scrutiny.nearby_timeout_s)
-            apart = replace(bench, tally=Tally(), samples=None, cores=None, scratch={}, timeout_s=timeout)
+            apart = replace(
+                bench, tally=Tally(), samples=None, cores=None, scratch={}, taken=[], timeout_s=timeout
+            )
             return described(near, self._workload), apart
         return None
 
@@ -255,10 +257,10 @@ class Examination:
                 f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
                 f"{limit / 1e9:.1f} GB: judge it on a larger machine"
             )
-        sets = max(1, min(sets or MAX_CALLS_PER_REQUEST, _ARENA_BYTES // per_set))
+        sets = max(1, min(sets or MAX_CALLS_PER_REQUEST + _PLACES, _ARENA_BYTES // per_set))
         return Plan(
             inputs=Region.plan(tensors, sets),
-            outputs=Region.plan(outputs, sets),
+            outputs=Region.plan(outputs, sets, before=len(tensors)),
             arguments=tuple(self._definition.inputs),
             scalars=inputs.scalars,
             # Triton's interpreter copies every argument back after a launch, changed or not.
@@ -294,15 +296,19 @@ class Examination:
         schedule: Schedule | None = None
         single = several = Handover()
         trials: list[Trial] = []
-        for trial in range(self._config.sampling.trials):
-            with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
-                if schedule is None:
-                    probes = bench.run(candidate, [Request()] * PROBES)
-                    single = several = self._handover(bench, 1)
-                    schedule = self._schedule(probes, single, bench)
-                    if schedule.calls_per_request > 1:
-                        several = self._handover(bench, schedule.calls_per_request)
-                trials.append(self._trial(bench, candidate, schedule))
+        try:
+            for trial in range(self._config.sampling.trials):
+                with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
+                    if schedule is None:
+                        probes = bench.run(candidate, [Request()] * PROBES)
+                        single = several = self._handover(bench, 1, 1)
+                        schedule = self._schedule(probes, single, bench)
+                        calls = schedule.calls_per_request
+                        if calls > 1:
+                            several, single = (self._handover(bench, each, calls) for each in (calls, 1))
+                    trials.append(self._trial(bench, candidate, schedule))
+        finally:
+            bench.verify()  # what was wrong before is what is told, whatever came after
         assert schedule is not None
         latency = latency_of(trials, schedule.calls_per_request, several, single)
         for remark in latency.remarks:
@@ -343,7 +349,7 @@ class Examination:
         calls = schedule.calls_per_request
         for warmups in (schedule.warmups, 0):
             requests = self._requests(schedule, bench)[schedule.warmups - warmups :]
-            intervals = bench.run(candidate, requests, schedule.verified)
+            intervals = bench.run(candidate, requests, schedule.verified, verify_later=True)
             trial = Trial(requests[warmups:], intervals[warmups:])
             if trial.is_stationary(calls):
                 return trial.warm(calls)
@@ -370,19 +376,19 @@ class Examination:
         places = _places(schedule, bench)
         return [replace(request, first=next(places)) for request in requests]
 
-    def _handover(self, bench: Bench, calls: int) -> Handover:
+    def _handover(self, bench: Bench, calls: int, among: int) -> Handover:
         @contextmanager
-        def noop() -> Iterator[Candidate]:
+        def noop(source: str) -> Iterator[Candidate]:
             with self._session.home(self._loaded) as keeper:
                 candidate = self._session.start(keeper)
                 try:
-                    candidate.load(noop_order(self._order(), NOOP_SOURCE), 60.0)
+                    candidate.load(noop_order(self._order(), source), 60.0)
                     candidate.attach(bench.arena)
                     yield candidate
                 finally:
                     candidate.kill()
 
-        return self._session.handovers.measure(bench, calls, noop)
+        return self._session.handovers.measure(bench, calls, among, noop)
 
     @contextmanager
     def _candidate(self, keeper: Keeper, arena: JudgeArena, trial: int) -> Iterator[Candidate]:

@@ -63,7 +63,7 @@ class Freezer:
 
     def resume(self, candidate: int) -> None:
         """Let ``candidate`` and its descendants run again; other candidates of the keeper stay stopped."""
-        for pid in reversed(self._asleep.pop(candidate, None) or [candidate, *self._below(candidate)]):
+        for pid in reversed(self._asleep.pop(candidate, []) or [candidate, *self._below(candidate)]):
             _signal(pid, signal.SIGCONT)
 
     def close(self) -> None:

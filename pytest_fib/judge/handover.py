@@ -1,19 +1,52 @@
-"""What a request costs when the solution does nothing: measured, per session, with a candidate of the same kind."""
+"""What a request costs when the solution does nothing: measured, per session, with a candidate of the same kind.
+
+A kernel leaves the caches full of its own data, and the next request finds the interpreter's gone. So between the
+requests that are measured there are others, at which the candidate that does nothing writes as much memory.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from pytest_fib.judge.bench import Bench, Request, Tally
-from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.candidate import Candidate, Interval
 
-_REQUESTS = 32
-_DISCARDED = 6
+_REQUESTS, _FEWEST_REQUESTS = 32, 6
+_DISCARDED = 5  # of so many requests the first
+_MOST_BYTES = 64 << 20
+_ALL_BYTES = 512 << 20  # of all requests together: where one takes long, some microseconds do not matter
 
-NOOP_SOURCE = "def run(*arguments):\n    pass\n"
+_NOOP = """
+def run(*arguments):
+    pass
+"""
+# The first call of all shows the set of buffers at which memory is written. What is measured has to be short.
+_SOMETIMES_BUSY = """
+import torch
+
+memory = torch.zeros({nbytes}, dtype=torch.uint8)
+busy = None
+
+
+def run(*arguments):
+    if arguments[-1] is busy:
+        memory.add_(1)
+    elif busy is None:
+        learn(arguments[-1])
+
+
+def learn(output):
+    global busy
+    busy = output
+"""
+
+
+def noop_source(nbytes: int = 0) -> str:
+    """Return a solution that does nothing, but in calls on the same set as its first writes ``nbytes`` bytes."""
+    return _SOMETIMES_BUSY.format(nbytes=nbytes) if nbytes else _NOOP
 
 
 @dataclass(frozen=True)
@@ -28,44 +61,64 @@ class Handover:
         By how much the fastest early request is below their median.
     leads
         From the wake to "go", of each ordinary request.
+    spread
+        By how much slow ordinary requests, the 90th percentile, are above their median.
     """
 
     ordinary: float = 0.0
     early: float = 0.0
     early_spread: float = 0.0
     leads: tuple[int, ...] = ()
+    spread: float = 0.0
 
 
 @dataclass
 class Handovers:
-    """The hand-over by number of calls and size of the outputs, measured when first needed.
+    """The hand-over by number of calls and size of outputs and inputs, measured when first needed.
 
-    The size matters because sampled positions of large outputs miss the cache.
+    The sizes matter because sampled positions of large outputs miss the cache, and so does what a kernel drove out.
     """
 
-    known: dict[tuple[int, int], Handover] = field(default_factory=dict)
+    known: dict[tuple[int, int, int, int], Handover] = field(default_factory=dict)
 
     def measure(
-        self, bench: Bench, calls: int, noop: Callable[[], AbstractContextManager[Candidate]]
+        self,
+        bench: Bench,
+        calls: int,
+        among: int,
+        noop: Callable[[str], AbstractContextManager[Candidate]],
     ) -> Handover:
-        """Return the hand-over of a request of ``calls`` calls.
+        """Return the hand-over of a request of ``calls`` calls among others of ``among`` calls.
 
-        ``noop`` starts a candidate that does nothing, attached to the arena of ``bench``. Nothing else of a
+        ``noop`` starts a candidate of a given source, attached to the arena of ``bench``. Nothing else of a
         solution may run meanwhile: who could slow this down would be faster by the difference.
         """
-        key = (calls, bench.arena.plan.outputs.stride.bit_length())
+        plan = bench.arena.plan
+        key = (calls, among, plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length())
         if key not in self.known:
-            apart = replace(bench, tally=Tally())
-            with noop() as candidate:
+            apart = replace(bench, tally=Tally(), taken=[])
+            footprint = among * (plan.outputs.stride + plan.inputs.stride)
+            count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
+            # Without a set to spare the buffers are so large that some microseconds do not matter.
+            busy = [Request(first=calls)] if plan.inputs.sets > calls else []
+            with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
                 ordinary, early = (
-                    apart.run(candidate, [Request(calls, early)] * _REQUESTS, verify=0)[_DISCARDED:]
+                    self._idle(apart.run(candidate, [*busy, Request(calls, early)] * count, verify=0), busy)
                     for early in (False, True)
                 )
+            usual = sorted(interval.elapsed for interval in ordinary)
             late = [interval.elapsed for interval in early]
             self.known[key] = Handover(
-                ordinary=statistics.median(interval.elapsed for interval in ordinary),
+                ordinary=statistics.median(usual),
+                spread=usual[int(0.9 * len(usual))] - statistics.median(usual),
                 early=statistics.median(late),
                 early_spread=statistics.median(late) - min(late),
                 leads=tuple(interval.lead for interval in ordinary),
             )
         return self.known[key]
+
+    @staticmethod
+    def _idle(intervals: Sequence[Interval], busy: Sequence[Request]) -> list[Interval]:
+        """Return the intervals that count: those between the busy ones, without the first."""
+        idle = intervals[len(busy) :: len(busy) + 1]
+        return list(idle[len(idle) // _DISCARDED :])

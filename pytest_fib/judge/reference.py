@@ -41,6 +41,11 @@ class Reference:
             raise NotJudgeable(problem)
         self._definition = definition
         self._in_place = in_place
+        self._names = (*definition.outputs, *in_place)
+        specs = {**definition.inputs, **definition.outputs}
+        self._dtypes: dict[str, torch.dtype] = {
+            name: getattr(torch, specs[name].dtype) for name in self._names
+        }
         self._run = _compile(definition)
         self._by_name = _takes_names(self._run, list(definition.inputs))
         self._mutates: bool | None = True if in_place else None
@@ -93,7 +98,7 @@ class Reference:
             )
         outputs: list[torch.Tensor | None] = []
         for (name, shape), value in zip(shapes.items(), values, strict=True):
-            if not self._dtype(name).is_floating_point:
+            if not self._dtypes[name].is_floating_point:
                 outputs.append(None)
                 continue
             if not isinstance(value, torch.Tensor):
@@ -126,20 +131,16 @@ class Reference:
     def _outputs(
         self, result: object, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
     ) -> list[torch.Tensor]:
-        names = (*self._definition.outputs, *self._in_place)
         values = self._values(result, inputs)
-        return [self._output(name, value, shapes[name]) for name, value in zip(names, values, strict=True)]
-
-    def _dtype(self, name: str) -> torch.dtype:
-        spec = self._definition.outputs.get(name) or self._definition.inputs[name]
-        dtype: torch.dtype = getattr(torch, spec.dtype)
-        return dtype
+        return [
+            self._output(name, value, shapes[name]) for name, value in zip(self._names, values, strict=True)
+        ]
 
     def _output(self, name: str, value: object, shape: tuple[int, ...]) -> torch.Tensor:
-        dtype = self._dtype(name)
+        dtype = self._dtypes[name]
         if not isinstance(value, torch.Tensor):
             value = torch.tensor(value, dtype=dtype)
-        if tuple(value.shape) != shape or value.dtype != dtype:
+        if value.shape != shape or value.dtype != dtype:
             raise DataError(
                 f"the reference of {self._definition.name} returned {name} as {list(value.shape)} {value.dtype}, "
                 f"the definition says {list(shape)} {dtype}; correct the definition"

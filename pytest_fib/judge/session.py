@@ -24,7 +24,7 @@ from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.floor import Peaks
-from pytest_fib.judge.handover import NOOP_SOURCE, Handovers
+from pytest_fib.judge.handover import Handovers, noop_source
 from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import check_interpreter, check_supported, noop_order, order_for, zygote_kind
 from pytest_fib.judge.reference import Reference
@@ -101,7 +101,7 @@ class JudgeSession:
             with self.home(loaded) as keeper:
                 candidate = self.start(keeper)
                 try:
-                    candidate.load(noop_order(order, NOOP_SOURCE), self.config.limits.build_timeout_s)
+                    candidate.load(noop_order(order, noop_source()), self.config.limits.build_timeout_s)
                     self.sandbox = candidate.sandbox()
                 finally:
                     candidate.kill()

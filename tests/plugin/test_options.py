@@ -142,6 +142,9 @@ class TestSampling:
         [
             (Settings(), "gemm", (10, 30, 5)),
             (Settings(profile="quick"), "gemm", (2, 20, 1)),
+            (Settings(isolation="solution"), "gemm", (2, 20, 1)),
+            (Settings(isolation="solution", trials=5), "gemm", (2, 20, 5)),
+            (Settings(isolation="solution", profile="mlsys26"), "gemm", (10, 50, 3)),
             (Settings(profile="mlsys26"), "gemm", (10, 50, 3)),
             (Settings(profile="mlsys26"), "gdn_prefill_qk4_v8_d128_k_last", (1, 5, 3)),
             (Settings(profile="mlsys26"), "gdn_decode_qk4_v8_d128_k_last", (10, 50, 3)),
