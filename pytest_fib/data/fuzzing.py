@@ -57,7 +57,7 @@ class Search:
     Attributes
     ----------
     wanted, judged
-        How many shapes were asked for, and how many different ones were judged and have a right answer.
+        How many shapes were asked for, and how many different ones with a right answer hypothesis drew.
     failing
         The smallest failing shape of each kind of failure, the first kind first; empty if all passed.
     first

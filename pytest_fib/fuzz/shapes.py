@@ -19,12 +19,12 @@ from pytest_fib.data.trace import Trace
 from pytest_fib.data.workload import CustomInput, Input, RandomInput, ScalarInput, Workload
 from pytest_fib.errors import DataError
 from pytest_fib.fuzz.axes import Axes
-from pytest_fib.fuzz.sizes import LARGEST, first_place, last_place, size_at
+from pytest_fib.fuzz.sizes import EDGES, LARGEST, first_place, last_place, size_at
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "fuzz.pytest-fib")
 MOST_ABOVE_LEAST = 4096
 LEAST_ROOM, MOST_ROOM = 256 << 10, 64 << 20
-_SMALLER = 64  # smaller sizes of one axis that are tried
+_SMALLER = 64  # smaller sizes of one axis that are tried, besides edges
 
 
 class Shapes:
@@ -77,7 +77,8 @@ class Shapes:
         for axis, drawn in free.items():
             before = {name: free[name] for name in self._axes.free[: self._axes.free.index(axis)]}
             least = self._axes.bounds(axis, before)[0]
-            for size in range(least, drawn)[:_SMALLER]:
+            few = range(least, drawn)[:_SMALLER]
+            for size in (*few, *(edge for edge in EDGES if few.stop <= edge < drawn)):
                 with suppress(DataError):
                     yield self._shape({**free, axis: size}, shape.edges)
 
