@@ -33,7 +33,7 @@ def unevenness(values: npt.NDArray[Any]) -> Unevenness:
     chance is the smallest two-sided tail times the number of intervals (Bonferroni). So the test holds its level
     exactly, for any number of values: with few it sees little, but it never rejects too often.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr, bdtrc  # scipy.stats takes a second to import
 
     total = len(values)
     worst = Unevenness(1.0)
@@ -45,7 +45,7 @@ def unevenness(values: npt.NDArray[Any]) -> Unevenness:
     for level in range(1, _LEVELS + 1):
         counts = finest.reshape(1 << level, -1).sum(axis=1)
         width = 0.5**level
-        tails = np.minimum(binom.cdf(counts, total, width), binom.sf(counts - 1, total, width))
+        tails = np.minimum(bdtr(counts, total, width), bdtrc(counts - 1, total, width))
         place = int(tails.argmin())
         chance = min(1.0, 2 * _INTERVALS * float(tails[place]))
         if chance < worst.chance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,12 +42,13 @@ DEFINITION = Definition.model_validate(
 WORKLOAD = Workload.model_validate(
     {"uuid": "u", "axes": {"rows": 5}, "inputs": {"scale": {"type": "scalar", "value": 0.5}}}
 )
+Judge = Callable[[str], Evaluation]
 # Untimed and timed candidates are served in different ways.
 SAMPLINGS = {"untimed": CORRECTNESS, "timed": QUICK}
 
 
-@pytest.fixture(params=["untimed", "timed"])
-def judge(request: pytest.FixtureRequest, cache_dir: Path):
+@pytest.fixture(scope="module", params=["untimed", "timed"])
+def judge(request: pytest.FixtureRequest, cache_dir: Path) -> Iterator[Judge]:
     config = replace(
         CONFIG,
         sampling=SAMPLINGS[request.param],
@@ -54,15 +56,11 @@ def judge(request: pytest.FixtureRequest, cache_dir: Path):
         rules=parse_lines(["steps_*: default, in_place=buffer, optional=z"]),
     )
     with JudgeSession(config) as session:
-
-        def evaluate(source: str, language: str = "python") -> Evaluation:
-            return session.evaluate(DEFINITION, WORKLOAD, solution(source, language), None)
-
-        yield evaluate
+        yield lambda source: session.evaluate(DEFINITION, WORKLOAD, solution(source), None)
 
 
 @pytest.mark.parametrize("source", [RIGHT, PASSED_OUT], ids=["returned", "passed"])
-def test_a_solution_that_writes_what_the_reference_writes_passes(judge, source: str) -> None:
+def test_a_solution_that_writes_what_the_reference_writes_passes(judge: Judge, source: str) -> None:
     evaluation = judge(source)
     assert (evaluation.status, evaluation.log, evaluation.remarks) == (Status.PASSED, "", ())
 
@@ -79,7 +77,7 @@ def test_a_solution_that_writes_what_the_reference_writes_passes(judge, source: 
         (RIGHT.replace("x + scale", "x + 2 * scale"), "y"),
     ],
 )
-def test_a_solution_that_writes_something_else_fails(judge, wrong: str, output: str) -> None:
+def test_a_solution_that_writes_something_else_fails(judge: Judge, wrong: str, output: str) -> None:
     evaluation = judge(wrong)
     assert evaluation.status is Status.INCORRECT_NUMERICAL
     assert evaluation.mismatch is not None
@@ -95,15 +93,15 @@ def test_a_solution_that_writes_something_else_fails(judge, wrong: str, output: 
         PASSED_OUT.replace("    z.copy_(x - scale)\n", ""),
     ],
 )
-def test_an_optional_output_may_be_left_out(judge, source: str) -> None:
+def test_an_optional_output_may_be_left_out(judge: Judge, source: str) -> None:
     assert judge(source).status is Status.PASSED
 
 
-def test_other_outputs_may_not_be_left_out(judge) -> None:
+def test_other_outputs_may_not_be_left_out(judge: Judge) -> None:
     assert judge(PASSED_OUT.replace("    y.copy_(x + scale)\n", "")).status is Status.INCORRECT_NUMERICAL
     assert judge(RIGHT.replace("x + scale, x - scale", "{'z': x - scale}")).status is Status.INCORRECT_SHAPE
 
 
-def test_other_inputs_may_not_be_written(judge) -> None:
+def test_other_inputs_may_not_be_written(judge: Judge) -> None:
     evaluation = judge(RIGHT.replace("    return", "    x.zero_()\n    return"))
     assert evaluation.status is Status.RUNTIME_ERROR

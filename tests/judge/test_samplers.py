@@ -40,7 +40,7 @@ DEFINITION = Definition.model_validate(
 Judge = Callable[[str], Evaluation]
 
 
-@pytest.fixture(params=[CORRECTNESS, QUICK], ids=["untimed", "timed"])
+@pytest.fixture(scope="module", params=[CORRECTNESS, QUICK], ids=["untimed", "timed"])
 def judge(request: pytest.FixtureRequest, cache_dir: Path) -> Iterator[Judge]:
     with JudgeSession(replace(CONFIG, sampling=request.param, cache_dir=cache_dir)) as session:
         workload = Workload.model_validate({"uuid": "u", "axes": {"batch_size": 16}, "inputs": {}})
