@@ -126,6 +126,11 @@ class Examination:
             timing = self._judge(inputs)
         except CandidateError as error:
             failure = error
+        for name in self._reference.undeclared:
+            self._notes.remark(
+                f"the reference writes input {escape(name, 40)}, which solutions must not: if they should, add "
+                f"in_place={escape(name, 40)} to a line of the ini option fib_rules"
+            )
         waited = self._session.lock.waited_s - waited
         if waited > _LONG_WAIT_S:
             self._notes.remark(f"waited {waited:.0f} s for other runs on this machine to measure")

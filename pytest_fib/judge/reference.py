@@ -48,7 +48,7 @@ class Reference:
         }
         self._run = _compile(definition)
         self._by_name = _takes_names(self._run, list(definition.inputs))
-        self._mutates: bool | None = True if in_place else None
+        self._written: tuple[str, ...] | None = None  # known after the first call
 
     def __call__(
         self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
@@ -62,9 +62,9 @@ class Reference:
         DataError
             If the reference raises, or returns something else than the definition says.
         """
-        if self._mutates is not False:
+        if self._in_place or self._written != ():
             inputs = {name: _copy(value) for name, value in inputs.items()}
-        versions = {} if self._mutates is not None else _versions(inputs)
+        before = _versions(inputs) if self._written is None else {}
         start = time.perf_counter_ns()
         try:
             with torch.no_grad():
@@ -75,9 +75,15 @@ class Reference:
                 "correct the definition or the workload"
             ) from error
         elapsed = time.perf_counter_ns() - start
-        if self._mutates is None:
-            self._mutates = _versions(inputs) != versions
+        if self._written is None:
+            after = _versions(inputs)
+            self._written = tuple(name for name, version in before.items() if after[name] != version)
         return self._outputs(result, inputs, shapes), elapsed
+
+    @property
+    def undeclared(self) -> tuple[str, ...]:
+        """The inputs that the first call wrote although nothing says that they are written in place."""
+        return tuple(name for name in self._written or () if name not in self._in_place)
 
     def in_float64(
         self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]

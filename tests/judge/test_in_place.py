@@ -102,6 +102,13 @@ def test_other_outputs_may_not_be_left_out(judge: Judge) -> None:
     assert judge(RIGHT.replace("x + scale, x - scale", "{'z': x - scale}")).status is Status.INCORRECT_SHAPE
 
 
+def test_an_input_that_only_the_reference_writes_is_remarked_on(session: JudgeSession) -> None:
+    leaves_it_alone = solution(RIGHT.replace("buffer[::2] = x[::2] * scale", "pass"))
+    evaluation = session.evaluate(DEFINITION, WORKLOAD, leaves_it_alone, None)
+    assert evaluation.status is Status.PASSED
+    assert [remark for remark in evaluation.remarks if "the reference writes input buffer" in remark]
+
+
 def test_other_inputs_may_not_be_written(judge: Judge) -> None:
     evaluation = judge(RIGHT.replace("    return", "    x.zero_()\n    return"))
     assert evaluation.status is Status.RUNTIME_ERROR
