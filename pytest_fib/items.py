@@ -144,6 +144,8 @@ class FuzzItem(SolutionItem):
             pytest.skip(f"no shape of {escape(self.parent.parent.definition.name, 120)}: {found.refused}")
         loaded = self.parent.named.loaded
         record_fuzz(self, found, loaded)
+        for failing in found.failing:
+            self.add_report_section("call", "candidate", failing.evaluation.output)
         if found.failing:
             text = fuzz_text(
                 found,

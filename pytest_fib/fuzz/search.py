@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
@@ -112,10 +112,11 @@ class _Searching:
     shrinks: bool = False
     out_of_time: bool = False
     room: float = math.inf
-    began: float = field(default_factory=time.perf_counter)
+    began: float = 0.0
 
     def run(self) -> Search:
         """Search."""
+        self.began = perf_counter()
         database = self.effort.database
         draw = settings(
             max_examples=_DRAWS_PER_SHAPE * self.effort.shapes,
@@ -147,7 +148,7 @@ class _Searching:
             first=self.first,
             refused=str(next(reversed(self.refusals.values()), "")),
             out_of_time=self.out_of_time,
-            seconds=time.perf_counter() - self.began,
+            seconds=perf_counter() - self.began,
         )
 
     def _try(self, shape: Shape) -> None:
@@ -180,7 +181,7 @@ class _Searching:
         shrinks = self.shrinks or bool(self.kinds)
         if not self.verdicts or (len(self.verdicts) >= self.effort.shapes and not shrinks):
             return bool(self.verdicts)
-        spent = time.perf_counter() - self.began - self.build_seconds
+        spent = perf_counter() - self.began - self.build_seconds
         self.out_of_time = spent > self.effort.seconds * (2 if shrinks else 1)
         return self.out_of_time
 

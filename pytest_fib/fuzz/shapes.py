@@ -48,8 +48,8 @@ class Shapes:
     @cached_property
     def room(self) -> int:
         """Bytes that the inputs and outputs of a shape may take."""
-        smallest = self.nbytes(self._smallest({}))
-        largest = max((self.nbytes(workload.axes) for workload in self._published), default=0)
+        smallest = self._nbytes_or_none(self._smallest({})) or 0
+        largest = max((self._nbytes_or_none(workload.axes) or 0 for workload in self._published), default=0)
         return smallest + min(max(largest - smallest, LEAST_ROOM), MOST_ROOM)
 
     def strategy(self) -> st.SearchStrategy[Shape]:
@@ -120,11 +120,19 @@ class Shapes:
         fits, too_large = least, ceiling + 1
         while too_large - fits > 1:
             middle = (fits + too_large) // 2
-            if self.nbytes(self._smallest({**free, axis: middle})) <= self.room:
+            nbytes = self._nbytes_or_none(self._smallest({**free, axis: middle}))
+            if nbytes is None or nbytes <= self.room:
                 fits = middle
             else:
                 too_large = middle
         return least, fits
+
+    def _nbytes_or_none(self, axes: Mapping[str, int]) -> int | None:
+        """Return the bytes, or None where there is no such shape."""
+        try:
+            return self.nbytes(axes)
+        except DataError:
+            return None
 
     def _smallest(self, free: Mapping[str, int]) -> dict[str, int]:
         """Return the smallest sizes of all axes, given some of the free ones."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -224,28 +223,54 @@ class TestDatabase:
 
 
 class TestTime:
-    def test_when_it_is_over_no_further_shape_is_judged(self) -> None:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The time by the search's clock, which stands still unless a test moves it."""
+        now = [100.0]
+        monkeypatch.setattr("pytest_fib.fuzz.search.perf_counter", lambda: now[0])
+        return now
+
+    def test_when_it_is_over_no_further_shape_is_judged(self, clock: list[float]) -> None:
         def verdict(axes) -> str:
-            time.sleep(0.02)
+            clock[0] += 1.0
             return "PASSED"
 
-        found = find(Judge(verdict), replace(EFFORT, seconds=0.1))
-        assert found.out_of_time
-        assert 1 <= found.judged <= 6
-        assert found.seconds < 2
+        found = find(Judge(verdict), replace(EFFORT, seconds=4.5))
+        assert (found.judged, found.out_of_time, found.seconds) == (5, True, 5.0)
 
-    def test_building_does_not_count(self) -> None:
+    def test_one_shape_is_judged_however_long_it_takes(self, clock: list[float]) -> None:
+        def verdict(axes) -> str:
+            clock[0] += 1000.0
+            return wrong_if(True)
+
+        found = find(Judge(verdict))
+        assert (found.judged, found.out_of_time) == (1, True)
+        assert len(found.failing) == 1
+
+    def test_there_is_as_much_again_for_making_a_failing_shape_small(self, clock: list[float]) -> None:
+        def verdict(axes) -> str:
+            clock[0] += 1.0
+            return wrong_if(axes["rows"] > 40)
+
+        judge = Judge(verdict)
+        find(judge, replace(EFFORT, seconds=100.0))
+        assert 100 > len(judge.asked) > 10
+        judge = Judge(verdict)
+        find(judge, replace(EFFORT, seconds=10.0))
+        assert 10 <= len(judge.asked) <= 22
+
+    def test_building_does_not_count(self, clock: list[float]) -> None:
         judge = Judge(lambda axes: "PASSED")
 
         def build_first(workload: Workload) -> Evaluation:
             found = judge(workload)
             if len(judge.asked) > 1:
                 return found
-            time.sleep(0.3)
-            return replace(found, build_seconds=0.3, wall_seconds=0.3)
+            clock[0] += 300.0
+            return replace(found, build_seconds=300.0, wall_seconds=300.0)
 
-        found = search(Shapes(ROWS, [LARGE]), build_first, judge.answers, Effort(5, 0, 0.25))
-        assert found.judged == 5
+        found = search(Shapes(ROWS, [LARGE]), build_first, judge.answers, replace(EFFORT, shapes=5))
+        assert (found.judged, found.out_of_time) == (5, False)
 
     def test_shapes_larger_than_a_slow_one_are_left_out(self) -> None:
         judge = Judge(lambda axes: "PASSED")

@@ -59,6 +59,17 @@ class TestRoom:
         )
         assert Shapes(wide).room == (1 << 24) + LEAST_ROOM
 
+    def test_workloads_that_the_definition_does_not_know_do_not_count(self) -> None:
+        odd = Workload(axes={"columns": 10**6}, inputs={}, uuid="w")
+        assert Shapes(ROWS, [odd, rows(1000)]).room == 1000 * BYTES_OF_A_ROW
+
+    def test_sizes_that_follow_may_be_too_small(self) -> None:
+        axes = {**ROWS.axes, "more": ROWS.axes["rows"]}
+        definition = ROWS.model_copy(update={"axes": axes, "constraints": ("rows == more - 2",)})
+        shapes = drawn(Shapes(definition))
+        assert min(shape.axes["more"] for shape in shapes) == 2
+        assert all(shape.axes["rows"] == shape.axes["more"] - 2 for shape in shapes)
+
     def test_every_shape_fits(self) -> None:
         shapes = Shapes(ROWS, [rows(700)])
         sizes = {shape.axes["rows"] for shape in drawn(shapes)}
