@@ -51,7 +51,9 @@ def fuzz_text(found: Search, *, command: str, path: str) -> str:
     effort = f"{found.judged} shapes were judged in {found.seconds:.1f} s"
     if found.out_of_time:
         effort += ", which was all the time there was: these may not be the smallest"
-    parts.append(f"{effort}\nto repeat, those shapes first:\n  {escape(command, 4000)}")
+    kept = any(failing.after is None and not failing.shape.empty for failing in found.failing)
+    order = " (what failed comes first)" if kept else ""
+    parts.append(f"{effort}\nto search again{order}:\n  {escape(command, 4000)}")
     return "\n\n".join(parts)
 
 

@@ -128,7 +128,7 @@ class TestFailure:
                 "INCORRECT_NUMERICAL: s on norm, shrunk to batch_size=10",
                 "as a line for tracesets/one/workloads/op/norm.jsonl:",
                 '  {"definition": "norm", *"axes": {"batch_size": 10}*',
-                "to repeat, those shapes first:",
+                "to search again (what failed comes first):",
                 "  pytest --fib-solution=solutions/s.json --fib-seed=1 --fib-fuzz=50 "
                 "tracesets/one/workloads/op/norm.jsonl::s::fuzz",
                 "fib: 3 passed; * further shapes, on which 1 of 1 solution failed*",
