@@ -9,8 +9,16 @@ import torch
 
 
 def reseed() -> None:
-    """Seed torch's and numpy's global generators from the kernel's; Python's own does so after a fork."""
-    torch.manual_seed(int.from_bytes(os.urandom(8), "little"))
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(list(os.urandom(16)))
+    """Seed torch's and numpy's global generators from the kernel's; Python's own does so after a fork.
+
+    This is in the way of every candidate: ``torch.manual_seed`` looks for accelerators, which takes milliseconds, and
+    numpy's generator, where it is not imported yet, seeds itself then.
+    """
+    seed = int.from_bytes(os.urandom(8), "little")
+    if torch.version.cuda is None:
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+    generator = sys.modules.get("numpy.random")
+    if generator is not None:
+        generator.seed(list(os.urandom(16)))
