@@ -41,7 +41,8 @@ class Mismatch:
 class Timing:
     """Latency of one solution on one workload by the judge's clock.
 
-    ``trials_ms[t]`` holds the samples of trial ``t`` in milliseconds per call, hand-over subtracted.
+    ``trials_ms[t]`` holds the samples of trial ``t`` in milliseconds per call, hand-over subtracted;
+    ``clock_uncertainty_ms`` is by how much that subtraction may be wrong.
     """
 
     trials_ms: tuple[tuple[float, ...], ...]
@@ -52,6 +53,7 @@ class Timing:
     floor_ms: float | None = None  # no call can be below it; None where the op type declares none
     outliers: int = 0  # samples far from the median: counted, never dropped
     clock: Clock = "judge"
+    clock_uncertainty_ms: float = 0.0
 
     @property
     def latency_ms(self) -> float:

@@ -330,14 +330,17 @@ class Examination:
             self._definition.op_type, bench.arena.plan, self._session.peaks, self._session.threads
         )
         self._check_floor(statistics.median(samples), floor)
+        uncertainty_ms = several.spread / schedule.calls_per_request / 1e6
+        medians = [statistics.median(trial) / 1e6 for trial in latency.trials]
         return Timing(
             trials_ms=tuple(tuple(sample / 1e6 for sample in trial) for trial in latency.trials),
             reference_latency_ms=statistics.median(self._tally.reference_ns) / 1e6,
             handover_ms=several.ordinary / 1e6,
             calls_per_request=schedule.calls_per_request,
-            ci95_ms=log_t_interval([statistics.median(trial) / 1e6 for trial in latency.trials]),
+            ci95_ms=log_t_interval(medians, clock=uncertainty_ms),
             floor_ms=None if floor is None else floor / 1e6,
             outliers=outliers(samples),
+            clock_uncertainty_ms=uncertainty_ms,
         )
 
     def _check_floor(self, latency_ns: float, floor: float | None) -> None:

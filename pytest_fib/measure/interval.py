@@ -16,8 +16,13 @@ def student_t_quantile(probability: float, degrees: int) -> float:
     return float(stdtrit(degrees, probability))
 
 
-def log_t_interval(medians: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+def log_t_interval(
+    medians: Sequence[float], confidence: float = 0.95, clock: float = 0.0
+) -> tuple[float, float] | None:
     """Return the t interval on the logarithms of ``medians``, in their own unit.
+
+    ``clock`` is by how much the clock itself may be wrong, in the same unit: trials that share a calibration cannot
+    show that. Both are added as independent errors are, by their squares.
 
     Trials are fresh processes, so their medians are independent, and latencies vary by factors, so their logarithms
     are the better match for a t interval. None below five trials: an interval from fewer promises too much.
@@ -34,4 +39,5 @@ def log_t_interval(medians: Sequence[float], confidence: float = 0.95) -> tuple[
         / math.sqrt(len(logs))
     )
     centre = statistics.fmean(logs)
+    half = math.hypot(half, clock / math.exp(centre))
     return math.exp(centre - half), math.exp(centre + half)

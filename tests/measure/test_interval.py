@@ -37,3 +37,12 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
         low, high = log_t_interval(medians) or (math.nan, math.nan)
         covered += low <= 1.0 <= high
     assert 925 <= covered <= 975
+
+
+@given(st.lists(st.floats(0.9, 1.1), min_size=5, max_size=9), st.floats(0.0, 0.5))
+def test_what_the_clock_may_be_wrong_by_widens_the_interval(medians: list[float], clock: float) -> None:
+    low, high = log_t_interval(medians, clock=clock) or (math.nan, math.nan)
+    inner_low, inner_high = log_t_interval(medians) or (math.nan, math.nan)
+    centre = math.exp(sum(map(math.log, medians)) / len(medians))
+    half, inner = math.log(high / low) / 2, math.log(inner_high / inner_low) / 2
+    assert half == pytest.approx(math.hypot(inner, clock / centre), rel=1e-6, abs=1e-9)
