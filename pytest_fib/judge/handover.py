@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from pytest_fib.inputs.repeating import Repeating
 from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, Interval
 
-_REQUESTS, _FEWEST_REQUESTS = 32, 6
+_REQUESTS, _FEWEST_REQUESTS = 24, 6
+_EQUAL_CALLS = 1 << 20
 _DISCARDED = 5  # of so many requests the first
 _MOST_BYTES = 64 << 20
-_ALL_BYTES = 512 << 20  # of all requests together: where one takes long, some microseconds do not matter
+_ALL_BYTES = 64 << 20  # of all requests together: where one takes long, some microseconds do not matter
 
 _NOOP = """
 def run(*arguments):
@@ -96,7 +98,8 @@ class Handovers:
         plan = bench.arena.plan
         key = (calls, among, plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length())
         if key not in self.known:
-            apart = replace(bench, tally=Tally(), taken=[])
+            # What a candidate of ours is given need not be new.
+            apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, _EQUAL_CALLS))
             footprint = among * (plan.outputs.stride + plan.inputs.stride)
             count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
             # Without a set to spare the buffers are so large that some microseconds do not matter.
