@@ -15,7 +15,7 @@ from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.readers import read_solution
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import WorkloadLine
-from pytest_fib.errors import DataError, NotJudgeable, SettingsError
+from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SettingsError
 from pytest_fib.named import NamedSolution
 from pytest_fib.report.record import record_evaluation
 from pytest_fib.session import FibSession
@@ -44,6 +44,8 @@ class Evaluate:
         try:
             evaluation = self._fib.evaluate(definition, workload.workload, loaded, traceset.root)
         except NotJudgeable as reason:
+            if isinstance(reason, NoDevice) and self._fib.settings.require_device:
+                pytest.fail(str(reason), pytrace=False)
             pytest.skip(str(reason))
         record_evaluation(self._item, evaluation, workload.workload, loaded)
         return evaluation

@@ -60,6 +60,19 @@ def test_skip(fib_workload, fib_evaluate):
     result.assert_outcomes(passed=6, skipped=3)
 
 
+@pytest.mark.parametrize(("flags", "outcome"), [((), "skipped"), (("--fib-require-device",), "failed")])
+def test_a_device_that_is_not_there_is_a_skip_unless_it_is_required(
+    pytester, two_ops: Project, flags: tuple[str, ...], outcome: str
+) -> None:
+    two_ops.write(
+        "test_own.py",
+        "def test_one(fib_solution, fib_workload, fib_evaluate): fib_evaluate(fib_solution, fib_workload)",
+    )
+    solution = f"--fib-solution={two_ops.solution('s', 'norm')}"
+    result = pytester.runpytest(solution, "test_own.py", "--fib-device=cuda:99", *flags)
+    result.assert_outcomes(**{outcome: 3})
+
+
 def test_evaluate_works_where_no_solution_is_named(pytester, two_ops: Project) -> None:
     path = two_ops.solution("s", "norm")
     two_ops.write(
