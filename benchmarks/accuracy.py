@@ -103,7 +103,8 @@ extern "C" long long copies(char* const* to, const char* const* from, long long 
 }
 """
 SIZES_KIB = (64, 256, 1024, 4096, 16384, 65536)
-MEMORY_PAIRS = 12
+MEMORY_PAIRS = 16
+LARGE_KIB = 16384
 ORACLE_REQUESTS = 25
 LEAD_NS = 20_000  # about what a candidate spins from its wake to "go"
 
@@ -234,7 +235,7 @@ def memory_bound() -> None:
         for kib in SIZES_KIB:
             n = kib * 256
             pairs = []
-            for number in range(MEMORY_PAIRS):
+            for number in range(MEMORY_PAIRS if kib < LARGE_KIB else MEMORY_PAIRS // 2):
                 before = oracle.median_us(session, n, pairs[-1][2] if pairs else 1)
                 timing = judged(session, subject, n, number)
                 calls = timing.calls_per_request
