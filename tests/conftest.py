@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -39,3 +40,17 @@ def shared_dataset() -> Path:
     if not (path / "interfaces").is_dir():
         pytest.skip("no shared dataset: set FIB_SHARED_DATASET")
     return path
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The made-up evaluations of ``tests/report/synthetic.py``."""
+    if "synthetic" not in sys.modules:
+        path = Path(__file__).parent / "report" / "synthetic.py"
+        spec = importlib.util.spec_from_file_location("synthetic", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["synthetic"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["synthetic"]

@@ -148,7 +148,9 @@ def for_encoding(text: str, encoding: str | None) -> str:
     """Return ``text`` as a stream of that encoding can show it."""
     try:
         text.encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode(encoding or "ascii", "replace").decode(encoding or "ascii")
+    except LookupError:
         return text.translate(_ASCII)
     return text
 

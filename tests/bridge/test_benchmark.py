@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from pytest_fib.bridge.benchmark import add_samples, judge_clock, timing_disabled
+from pytest_fib.cli import main
 
 needs_benchmark = pytest.mark.usefixtures("_benchmark_installed")
 CASES = (
@@ -98,6 +99,27 @@ def test_autosave_and_compare(
     )
     assert result.ret != 0
     assert "Performance has regressed" in result.stderr.str()
+
+
+@needs_benchmark
+def test_comparing_beside_reports(
+    pytester: pytest.Pytester,
+    synthetic: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    for latency, *flags in (
+        (0.01, "--benchmark-autosave", "--out-report=0.json"),
+        (0.02, "--benchmark-compare", "--out-report=1.json"),
+    ):
+        synthetic.write_cases(pytester.path, {"name": "w1", "latency_ms": latency})
+        result = pytester.runpytest_inprocess(*flags)
+    result.stdout.fnmatch_lines(["w1?v1? (0001_*) *", "w1?v1? (NOW) *"])
+    capsys.readouterr()
+    assert main(["history", "add", "0.json", "1.json"]) == 0
+    assert main(["compare", "0.json", "1.json"]) == 0
+    assert "10.0 µs  20.0 µs  2.000" in capsys.readouterr().out
 
 
 @needs_benchmark

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from pytest_fib.cli import main
+from pytest_fib.report.document import build_document
 
 Json = dict[str, Any]
 
@@ -132,3 +134,46 @@ class Fib:
 @pytest.fixture
 def fib(capsys: pytest.CaptureFixture[str]) -> Fib:
     return Fib(capsys)
+
+
+class Reports:
+    """Writes reports as a run does; evaluations are made up."""
+
+    def __init__(self, synthetic: ModuleType, folder: Path) -> None:
+        self._synthetic = synthetic
+        self._folder = folder
+        self.environment: Json = {"hardware": "Test CPU 9000", "cpu": {"usable_cores": 2}, "timer": "judge"}
+        self.config: Json = {"profile": "default", "warmup_runs": 10, "iterations": 30, "trials": 5}
+
+    def __call__(self, name: str, *runs: Json) -> Path:
+        """Write a report; each run may say what :meth:`_record` takes, and fields of Evaluation."""
+        records = [self._record(**run) for run in runs]
+        path = self._folder / name
+        document = build_document(records, environment=self.environment, config=self.config)
+        path.write_text(json.dumps(document))
+        return path
+
+    def _record(
+        self,
+        ms: float | None = 1.0,
+        *,
+        reference_ms: float = 4.0,
+        trials: int = 5,
+        status: str = "PASSED",
+        author: str = "ada",
+        **changes: Any,
+    ) -> Any:
+        timing = self._synthetic.timing(ms, reference_ms, trials) if status == "PASSED" and ms else None
+        changes.setdefault("solution_hash", changes.get("solution", "triton_v1"))
+        record = self._synthetic.record(status, author=author, timing=timing, **changes)
+        if record["solution"] is not None:
+            record["solution"]["hash"] = changes["solution_hash"]
+        return record
+
+
+@pytest.fixture
+def reports(synthetic: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reports:
+    """Writes reports into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return Reports(synthetic, Path())
