@@ -191,10 +191,10 @@ TABLE = [
         "mini",
         ATTENTION,
         _attention_sizes(4, 64, 16, 32, 1),
-        [*_attend(512, 1, 3, 8), *_attend(16, 2), *_attend(3, 5)],
+        [*_attend(512, 1, 3), *_attend(16, 2), *_attend(2, 3)],
     ),
-    ("mini", ATTENTION, _attention_sizes(4, 64, 16, 64, 16), [*_attend(64, 1, 2, 7, 8), *_attend(2, 3)]),
-    ("mini", INDEXER, _indexer_sizes(8, 32, 32, 16), _index(64, {1: "2", 2: "3 8", 5: "4", 8: "2 16"})),
+    ("mini", ATTENTION, _attention_sizes(4, 64, 16, 64, 16), [*_attend(64, 1, 2, 3), *_attend(1, 2)]),
+    ("mini", INDEXER, _indexer_sizes(8, 32, 32, 16), _index(64, {1: "2 8", 2: "3", 5: "2"})),
     ("flashinfer", ATTENTION, _attention_sizes(16, 512, 64, 2048, 1), _attend(65536, 1, 2, 8, 64)),
     (
         "mlsys26",

@@ -286,9 +286,9 @@ def _contest_prefill() -> Workloads:
 
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads
-    ("mini", DECODE, _sizes(2, 32, seq_len=1), _decode(32, 1, 3, 8, 13, 17)),
-    ("mini", PREFILL, _sizes(2, 32), _prefill(32, (1, 1), (5, 2), (7, 9), (20, 3), (33, 1))),
-    ("mini", MTP, _sizes(2, 32), _mtp(32, (1, 2, 1), (2, 4, 5), (5, 3, 5), (8, 2, 16))),
+    ("mini", DECODE, _sizes(2, 32, seq_len=1), _decode(32, 1, 2, 3, 5)),
+    ("mini", PREFILL, _sizes(2, 32), _prefill(32, (1, 1), (5, 2), (4, 6), (9, 3))),
+    ("mini", MTP, _sizes(2, 32), _mtp(32, (1, 2, 1), (2, 3, 5), (3, 2, 3))),
     ("mlsys26", DECODE, _sizes(4, 128, seq_len=1), _contest_decode()),
     ("mlsys26", PREFILL, _sizes(4, 128), _contest_prefill()),
     # Qwen3-Next on one, two and four devices

@@ -83,7 +83,7 @@ def _sizes(heads: int, channels: int, states: int, groups: int) -> dict[str, int
 
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads
-    ("mini", DECODE, _sizes(4, 16, 32, 2), _decode((1, 1), (2, 4), (5, 5), (16, 24), (33, 64))),
+    ("mini", DECODE, _sizes(4, 16, 32, 2), _decode((1, 1), (2, 4), (5, 5), (7, 24))),
     # Nemotron-H 8B on one device and on two
     ("flashinfer", DECODE, _sizes(128, 64, 128, 8), _decode((1, 1), (8, 16), (32, 64))),
     ("flashinfer", DECODE, _sizes(64, 64, 128, 4), _decode((1, 1), (8, 16), (64, 128))),

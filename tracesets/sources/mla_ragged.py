@@ -80,9 +80,7 @@ TABLE = [
         "mini",
         PREFILL,
         {"num_qo_heads": 4, "num_kv_heads": 4, "qk_dim": 48, "vo_dim": 32},
-        _prefill(
-            1 / math.sqrt(48), (1, 5, 5), (1, 1, 40), (3, 60, 60), (6, 100, 170), (4, 30, 12), (2, 280, 300)
-        ),
+        _prefill(1 / math.sqrt(48), (1, 5, 5), (1, 1, 40), (3, 60, 60), (6, 50, 90), (4, 30, 12)),
     ),
     (
         "flashinfer",

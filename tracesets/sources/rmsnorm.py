@@ -77,8 +77,8 @@ SERVED = _batches(1, 4, 14, 64, 1024, 8192)
 
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads
-    ("mini", "rmsnorm_h{hidden_size}", {"hidden_size": 128}, _batches(1, 7, 16, 33, 64, 250)),
-    ("mini", "fused_add_rmsnorm_h{hidden_size}", {"hidden_size": 256}, _batches(1, 7, 16, 33, 128)),
+    ("mini", "rmsnorm_h{hidden_size}", {"hidden_size": 128}, _batches(1, 7, 16, 33, 100)),
+    ("mini", "fused_add_rmsnorm_h{hidden_size}", {"hidden_size": 256}, _batches(1, 7, 33, 128)),
     ("flashinfer", "rmsnorm_h4096", {"hidden_size": 4096}, SERVED),
     ("flashinfer", "rmsnorm_h{hidden_size}", {"hidden_size": 7168}, SERVED),
     ("flashinfer", "fused_add_rmsnorm_h4096", {"hidden_size": 4096}, SERVED),

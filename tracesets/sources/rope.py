@@ -67,7 +67,7 @@ TABLE = [
         "mini",
         NEOX,
         {"head_size": 64, "rotary_dim": 32},
-        [*_tokens(4, 2, 128, 1, 7, 33, 64), *_tokens(3, 1, 9, 20), *_tokens(1, 1, 1, 5)],
+        [*_tokens(4, 2, 128, 1, 7, 33), *_tokens(3, 1, 9, 20), *_tokens(1, 1, 1, 5)],
     ),
     (
         "flashinfer",

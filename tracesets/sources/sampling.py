@@ -102,7 +102,7 @@ def _batches(*sizes: int) -> list[dict[str, int]]:
     return [{"batch_size": size} for size in sizes]
 
 
-SMALL = _batches(1, 7, 16, 33, 64)
+SMALL = _batches(1, 3, 7, 16)
 SERVED = _batches(1, 16, 64, 128)
 
 TABLE = [
