@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 _ARENA_BYTES = 64 << 20
 _NEAR_FLOOR = 1.3
 _LONG_WAIT_S = 5.0
-_INTERPRETED_S = 0.5  # of timed calls: how long an interpreter takes says little about a kernel
 _PLACES = 4  # buffers that a call may find its inputs in
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
 _AT_ONCE = 4  # further requests between two looks at the time
@@ -369,14 +368,10 @@ class Examination:
         call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - handover.ordinary)
         reference_ns = statistics.median(self._tally.reference_ns)
         sets = bench.arena.plan.inputs.sets
-        sampling = self._config.sampling
-        if self._is_interpreted and sampling.budget_s is not None:
-            sampling = replace(sampling, budget_s=min(sampling.budget_s, _INTERPRETED_S))
-        return plan_schedule(sampling, call_ns, reference_ns, sets, bench.inputs.varied)
-
-    @property
-    def _is_interpreted(self) -> bool:
-        return self._loaded.solution.spec.language == "triton" and self._config.device == "cpu"
+        interpreted = self._loaded.solution.spec.language == "triton" and self._config.device == "cpu"
+        return plan_schedule(
+            self._config.sampling, call_ns, reference_ns, sets, bench.inputs.varied, interpreted
+        )
 
     @staticmethod
     def _requests(schedule: Schedule, bench: Bench) -> list[Request]:

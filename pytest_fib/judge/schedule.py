@@ -15,6 +15,7 @@ _SHORT_NS = 20_000  # a request shorter than this is too short against the jitte
 _MIN_REQUESTS = 10  # of several calls each, in one trial
 _WITNESS_SHARE = 0.05  # the fastest of them is heard, so many more would say less
 _LONG_NS = 5_000_000
+_INTERPRETED_S = 0.5  # of the budget for calls: how long an interpreter takes says little about a kernel
 _VERIFY_BUDGET_S = 10.0  # where the counts are given exactly
 
 
@@ -37,7 +38,12 @@ class Schedule:
 
 
 def plan_schedule(
-    sampling: Sampling, call_ns: float, reference_ns: float, sets: int, varied: bool = False
+    sampling: Sampling,
+    call_ns: float,
+    reference_ns: float,
+    sets: int,
+    varied: bool = False,
+    interpreted: bool = False,
 ) -> Schedule:
     """Decide the calls of each trial.
 
@@ -51,6 +57,8 @@ def plan_schedule(
         How many buffer sets there are, that is, the most calls of one request.
     varied
         Whether some calls have other inputs than normal ones; they do not count among the twenty.
+    interpreted
+        Whether calls are an interpreter's, of which no more are made than it takes to judge, if there is a budget.
     """
     per_request = 1
     if call_ns < _SHORT_NS:
@@ -66,7 +74,8 @@ def plan_schedule(
             # A request is already a mean over its calls; what is verified and paid for are calls.
             iterations = min(iterations, max(_MIN_REQUESTS, math.ceil(iterations / per_request)))
             warmups = math.ceil(warmups / per_request)
-        affordable = int(sampling.budget_s * 1e9 / (max(call_ns, 1.0) * per_request * sampling.trials))
+        timed_s = min(sampling.budget_s, _INTERPRETED_S) if interpreted else sampling.budget_s
+        affordable = int(timed_s * 1e9 / (max(call_ns, 1.0) * per_request * sampling.trials))
         iterations = max(math.ceil(least / per_request), min(iterations, affordable * 3 // 4))
         warmups = max(1, min(warmups, affordable // 4)) if warmups else 0
     # Twenty verified calls are what makes a number believable, whatever was asked for.

@@ -53,6 +53,28 @@ def test_a_slow_kernel_is_called_less_often() -> None:
     assert schedule.warmups == 1
 
 
+def test_an_interpreter_is_called_less_often_and_verified_as_before() -> None:
+    sampling = Sampling(10, 30, 5, budget_s=3.0)
+    compiled, interpreted = (
+        plan_schedule(sampling, 20e6, 20e6, 1, interpreted=each) for each in (False, True)
+    )
+    assert (compiled.warmups, compiled.iterations) == (7, 22)
+    assert (interpreted.warmups, interpreted.iterations) == (1, 4)
+    assert (compiled.verified, interpreted.verified) == (None, None)
+    exact = Sampling(10, 30, 5, budget_s=None)
+    assert plan_schedule(exact, 20e6, 1e6, 1, interpreted=True) == plan_schedule(exact, 20e6, 1e6, 1)
+
+
+@given(samplings, costs, costs)
+def test_an_interpreter_is_verified_twenty_times_too(
+    sampling: Sampling, call_ns: float, reference_ns: float
+) -> None:
+    schedule = plan_schedule(sampling, call_ns, reference_ns, 1, interpreted=True)
+    timed = schedule.warmups + schedule.iterations + schedule.early
+    verified = timed if schedule.verified is None else schedule.verified
+    assert verified * sampling.trials >= MIN_VERIFIED
+
+
 def test_short_calls_share_a_request() -> None:
     assert plan_schedule(Sampling(), 2_000, 1e3, 64).calls_per_request == 16
     assert plan_schedule(Sampling(), 21_000, 1e3, 64).calls_per_request == 1
