@@ -2,10 +2,10 @@
 
     python benchmarks/mini.py [OP_TYPE...]
 
-Starts pytest once per op type with an empty cache, so that compiling C++ counts, and prints what each start took, how
-much of that was building, and the slowest solutions; then the sum (at most 240 seconds wanted on two cores without
-pytest-xdist; one start for all is quicker still by what the starts take). Beside other work the seconds of CPU say
-more: on an idle machine the wall time is some 0.8 of them. The exit status is 1 if anything failed.
+Starts pytest once, with an empty cache, so that compiling C++ counts, and without pytest-xdist. Prints for each op
+type what judging its items took and the slowest solutions, then the wall time of the whole (at most 240 seconds
+wanted on two cores). Beside other work the seconds of CPU say more: on an idle machine the wall time is some 0.8 of
+them. The exit status is that of pytest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -28,85 +27,62 @@ WANTED_S = 240.0
 SLOWEST = 4
 
 
-@dataclass(frozen=True)
-class Run:
-    """What judging one op type took, in seconds; ``solutions`` is judging without building, by solution."""
-
-    seconds: float
-    cpu: float
-    building: float
-    items: int
-    solutions: Counter[str]
-    output: str
-    green: bool
-
-
 def main(words: list[str]) -> int:
     op_types = words or sorted(folder.name for folder in WORKLOADS.iterdir())
     unknown = [name for name in op_types if not (WORKLOADS / name).is_dir()]
     if unknown:
         print(f"there is no op type {unknown[0]} in {WORKLOADS}; see its folders", file=sys.stderr)
         return 2
-    runs = [shown(op_type, judged(op_type)) for op_type in op_types]
-    total, cpu, items = (
-        sum(column) for column in zip(*((r.seconds, r.cpu, r.items) for r in runs), strict=True)
-    )
-    print(
-        f"{'in all':<12}{total:8.1f} s  {cpu:8.1f} s CPU  {items:4d} items  (wanted: at most {WANTED_S:.0f} s)"
-    )
-    return 0 if all(run.green for run in runs) else 1
-
-
-def judged(op_type: str) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        start, before = time.perf_counter(), cpu_seconds()
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-                *(str(WORKLOADS / op_type), f"--fib-report={report}"),
-                *("-o", "fib_solutions=solutions/mini"),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "XDG_CACHE_HOME": folder},
-            capture_output=True,
-            text=True,
-            check=False,
+        start = time.perf_counter()
+        done = judge([WORKLOADS / op_type for op_type in op_types], report)
+        seconds = time.perf_counter() - start
+        document = (
+            json.loads(report.read_text()) if report.exists() else {"measurements": [], "solutions": []}
         )
-        seconds, cpu = time.perf_counter() - start, cpu_seconds() - before
-        document = json.loads(report.read_text()) if report.exists() else {}
-    measurements: list[dict[str, Any]] = document.get("measurements", [])
-    solutions: Counter[str] = Counter()
-    for measurement in measurements:
-        solutions[measurement["solution"]] += measurement["wall_seconds"]
-    built = {info["name"]: info["build_seconds"] for info in document.get("solutions", [])}
-    return Run(
-        seconds,
-        cpu,
-        sum(built.values()),
-        len(measurements),
-        solutions,
-        done.stdout + done.stderr,
-        done.returncode == 0,
+    if done.returncode:
+        print(done.stdout + done.stderr)
+    show(document)
+    build = sum(solution["build_seconds"] for solution in document["solutions"])
+    print(
+        f"{'in all':<12}{seconds:7.1f} s, {cpu_seconds():.1f} s of CPU, {len(document['measurements'])} items, "
+        f"{build:.1f} s of building (wanted: at most {WANTED_S:.0f} s)"
     )
+    return done.returncode
+
+
+def judge(folders: list[Path], report: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, folders)),
+            *("-o", "fib_solutions=solutions/mini", f"--fib-report={report}"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(report.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def show(document: dict[str, Any]) -> None:
+    op_types = {path.stem: path.parent.name for path in WORKLOADS.glob("*/*.jsonl")}
+    solutions: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    items: Counter[str] = Counter()
+    for measurement in document["measurements"]:
+        op_type = op_types[measurement["definition"]]
+        solutions[op_type][measurement["solution"]] += measurement["wall_seconds"]
+        items[op_type] += 1
+    for op_type, seconds in solutions.items():
+        slowest = ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.most_common(SLOWEST))
+        print(f"{op_type:<12}{seconds.total():7.1f} s, {items[op_type]} items; {slowest}")
 
 
 def cpu_seconds() -> float:
     """What the processes that were waited for have used."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def shown(op_type: str, run: Run) -> Run:
-    slowest = ", ".join(f"{name} {seconds:.1f}" for name, seconds in run.solutions.most_common(SLOWEST))
-    print(
-        f"{op_type:<12}{run.seconds:8.1f} s  {run.cpu:8.1f} s CPU  {run.items:4d} items, "
-        f"{run.building:.1f} s of it building; {slowest}",
-        flush=True,
-    )
-    if not run.green:
-        print(run.output, flush=True)
-    return run
 
 
 if __name__ == "__main__":

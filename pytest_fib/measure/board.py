@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_fib.measure.estimate import Estimate, mean, rank_ranges
@@ -65,12 +65,7 @@ def ranked(standings: Sequence[Standing], complete: Sequence[bool], key: Key) ->
     """Return the standings, best first, with ranks; those that are not ``complete`` come last and have none."""
     chosen = [each for each, whole in zip(standings, complete, strict=True) if whole]
     ranges = rank_ranges([each.by(key) for each in chosen])
-    board = [
-        Standing(
-            each.name, each.arithmetic, each.geometric, each.win_rate, each.passed, each.workloads, ranks
-        )
-        for each, ranks in zip(chosen, ranges, strict=True)
-    ]
+    board = [replace(each, ranks=ranks) for each, ranks in zip(chosen, ranges, strict=True)]
     board += [each for each, whole in zip(standings, complete, strict=True) if not whole]
     return sorted(board, key=lambda each: (each.ranks is None, -each.by(key).value, each.name))
 
