@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 MIN_TRIALS = 5
+_BOUNDLESS = 50.0  # logarithms: either end would be a number that no latency can be
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:
@@ -25,7 +26,8 @@ def log_t_interval(
     show that. Both are added as independent errors are, by their squares.
 
     Trials are fresh processes, so their medians are independent, and latencies vary by factors, so their logarithms
-    are the better match for a t interval. None below five trials: an interval from fewer promises too much.
+    are the better match for a t interval. None below five trials: an interval from fewer promises too much; and None
+    where the clock is wrong by so many times a latency that no factor bounds it.
 
     Source: Kalibera & Jones, "Rigorous benchmarking in reasonable time", ISMM 2013 (repetition at the level that
     varies).
@@ -40,4 +42,6 @@ def log_t_interval(
     )
     centre = statistics.fmean(logs)
     half = math.hypot(half, clock / math.exp(centre))
+    if half > _BOUNDLESS:
+        return None
     return math.exp(centre - half), math.exp(centre + half)

@@ -46,3 +46,14 @@ def test_what_the_clock_may_be_wrong_by_widens_the_interval(medians: list[float]
     centre = math.exp(sum(map(math.log, medians)) / len(medians))
     half, inner = math.log(high / low) / 2, math.log(inner_high / inner_low) / 2
     assert half == pytest.approx(math.hypot(inner, clock / centre), rel=1e-6, abs=1e-9)
+
+
+@given(st.floats(1e-9, 1e6), st.floats(0, 1e9))
+def test_a_clock_that_is_wrong_by_any_amount_gives_a_positive_interval_or_none(
+    latency: float, clock: float
+) -> None:
+    """A latency of a nanosecond, which is the least, beside a clock that other work disturbs by microseconds."""
+    assert log_t_interval([1e-6] * 5, clock=0.005) is None
+    low, high = log_t_interval([latency] * 5, clock=clock) or (latency, latency)
+    assert 0 < low <= latency * (1 + 1e-9)
+    assert latency <= high * (1 + 1e-9) < math.inf
