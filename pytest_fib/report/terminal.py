@@ -18,6 +18,7 @@ COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst abs/r
 ROW_LIMIT = 200
 """Rows that are shown without ``-v``."""
 
+_TIMED = ("latency", "reference", "speedup")
 _DROPPED_FIRST = ("worst abs/rel", "reference", "speedup")
 _LEAST_LABEL = 14
 _GAP = "  "
@@ -51,7 +52,7 @@ def table_lines(records: Sequence[Record], *, width: int, row_limit: int | None 
         lines.append(Line(_heading(group, width), {"bold": True}))
         lines += [
             Line(layout.line(row), {} if has_passed(record) else {"red": True})
-            for row, record in zip(group.rows[:left], group.records, strict=False)
+            for row, record in zip(layout.labelled(group.rows)[:left], group.records, strict=False)
         ]
         left -= len(group.rows)
     if hidden:
@@ -164,11 +165,15 @@ class _Layout:
 
     @classmethod
     def fit(cls, rows: Sequence[Mapping[str, str]], width: int) -> _Layout:
-        """Shorten the label first, then drop columns, until the table fits."""
-        columns: tuple[str, ...] = COLUMNS
+        """Leave out what nothing was timed for; shorten the label, then drop columns, until the table fits."""
+        columns = tuple(
+            column
+            for column in COLUMNS
+            if column not in _TIMED or any(row[column] != MISSING for row in rows)
+        )
         for dropped in ("", *_DROPPED_FIRST):
             columns = tuple(column for column in columns if column != dropped)
-            natural = [_natural_width(column, rows) for column in columns]
+            natural = [_natural_width(column, rows, columns) for column in columns]
             excess = sum(natural) + len(_GAP) * len(columns) - width
             if natural[0] - excess >= min(natural[0], _LEAST_LABEL):
                 break
@@ -177,23 +182,39 @@ class _Layout:
 
     def header(self) -> str:
         """The names of the columns."""
-        return self.line({column: column for column in self.columns})
+        names = {column: column for column in self.columns}
+        return self.line({**names, "workload": shorten("workload", self.widths[0])})
+
+    def labelled(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+        """The rows of a group with labels that fit; if two would look the same, all end in their uuids."""
+        width = self.widths[0]
+        labels = [shorten(row["workload"], width) for row in rows]
+        if len(set(labels)) < len({row["workload"] for row in rows}):
+            labels = [_label_by_uuid(row, width) for row in rows]
+        return [{**row, "workload": label} for row, label in zip(rows, labels, strict=True)]
 
     def line(self, cells: Mapping[str, str]) -> str:
         """One row, indented; text to the left, numbers to the right. Without a latency the status takes its room."""
-        label, status, latency, *numbers = zip(self.columns, self.widths, strict=True)
-        parts = [shorten(cells[label[0]], label[1]).ljust(label[1])]
-        if cells[latency[0]] == MISSING:
-            parts.append(cells[status[0]].ljust(status[1] + len(_GAP) + latency[1]))
-        else:
-            parts += [cells[status[0]].ljust(status[1]), cells[latency[0]].rjust(latency[1])]
+        label, status, *numbers = zip(self.columns, self.widths, strict=True)
+        parts = [cells[label[0]].ljust(label[1])]
+        room = status[1]
+        if numbers and numbers[0][0] == "latency" and cells["latency"] == MISSING:
+            room += len(_GAP) + numbers.pop(0)[1]
+        parts.append(cells[status[0]].ljust(room))
         parts += [cells[column].rjust(width) for column, width in numbers]
         return _GAP + _GAP.join(parts).rstrip()
 
 
-def _natural_width(column: str, rows: Sequence[Mapping[str, str]]) -> int:
+def _label_by_uuid(row: Mapping[str, str], width: int) -> str:
+    """As much of the axes as ``width`` columns hold beside the beginning of the uuid."""
+    uuid = shorten(row["uuid"], width)
+    head = row["workload"][: max(width - len(uuid) - 1, 0)]
+    return f"{head}…{uuid}" if head else uuid
+
+
+def _natural_width(column: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> int:
     """The width that shows every cell; a status without a latency needs no more than both columns have."""
-    if column == "status":
+    if column == "status" and "latency" in columns:
         rows = [row for row in rows if row["latency"] != MISSING]
     width = max([len(column), *(len(row[column]) for row in rows)])
     return max(width, _LONGEST_STATUS - len("PASSED") - len(_GAP)) if column == "latency" else width
@@ -237,7 +258,7 @@ def _cells(label: str, record: Record, measurement: Measurement) -> dict[str, st
         format_ratio(record["speedup"]),
         _worst_error(record),
     )
-    return dict(zip(COLUMNS, cells, strict=True))
+    return {**dict(zip(COLUMNS, cells, strict=True)), "uuid": escape(measurement["workload"][:8])}
 
 
 def workload_labels(measurements: Sequence[Measurement]) -> list[str]:

@@ -59,6 +59,28 @@ def test_eighty_columns_show_every_column(synthetic: ModuleType) -> None:
     assert "batch_si…es12345" in lines[2]
 
 
+def test_labels_too_long_to_differ_end_in_their_uuids(synthetic: ModuleType) -> None:
+    axes = {
+        f"{batch}bf737d-0": f"batch_size{batch}-max_num_pages{batch}-num_pages64" for batch in (11, 12, 21)
+    }
+    records = [
+        synthetic.record(workload=uuid, nodeid=nodeid(f"{label}-{uuid[:8]}")) for uuid, label in axes.items()
+    ]
+    assert [line.split()[0] for line in texts(records, width=79)[2:]] == [
+        "batch_s…11bf737d",
+        "batch_s…12bf737d",
+        "batch_s…21bf737d",
+    ]
+    assert [line.split()[0] for line in texts(records)[2:]] == list(axes.values())
+
+
+def test_without_timing_there_are_no_columns_for_it(synthetic: ModuleType) -> None:
+    label = "batch_size16-max_num_pages128-num_pages64"
+    record = synthetic.record(timing=None, nodeid=nodeid(f"{label}-33bf737d"))
+    assert texts([record], width=79)[0].split() == ["workload", "status", "worst", "abs/rel"]
+    assert texts([record], width=79)[2].split()[:2] == [label, "PASSED"]
+
+
 def test_a_narrow_terminal_keeps_workload_status_and_latency(synthetic: ModuleType) -> None:
     lines = texts([synthetic.record()], width=40)
     assert lines[0].split() == ["workload", "status", "latency"]
