@@ -66,7 +66,9 @@ class TensorSpec(_Frozen):
     def _known_dtype(cls, value: str) -> str:
         name = dtypes.canonical(value)
         if name is None:
-            raise ValueError(f"dtype should be one of {', '.join(dtypes.ITEMSIZE)}")
+            raise ValueError(
+                f"dtype should be one of {', '.join(dtypes.ITEMSIZE)}, found '{escape(value, 40)}'"
+            )
         return name
 
 
