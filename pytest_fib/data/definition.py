@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pytest_fib.data import dtypes, expressions
-from pytest_fib.data.syntax import parse_module
+from pytest_fib.data.syntax import parse_module, syntax_problem
 from pytest_fib.data.text import escape
 from pytest_fib.errors import DataError
 
@@ -159,7 +159,8 @@ class Definition(_Frozen):
             return f"definition '{escape(self.name, 80)}' has no reference, so there is no oracle to judge by"
         tree = parse_module(self.reference)
         if tree is None:
-            return f"the reference of definition '{escape(self.name, 80)}' is not valid Python; correct it"
+            why = escape(str(syntax_problem(self.reference)), 120)
+            return f"the reference of definition '{escape(self.name, 80)}' is not valid Python ({why}); correct it"
         functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run"]
         if not functions:
             return f"the reference of definition '{escape(self.name, 80)}' defines no function 'run'; add it"

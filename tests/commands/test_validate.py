@@ -178,7 +178,7 @@ FINDINGS: dict[str, tuple[Change, str, bool]] = {
     ),
     "solution: syntax": (
         lambda d: d.solution["sources"][0].update(content="def run(:\n"),
-        "*scale_mine.json:13: sources.0: 'main.py' is not valid Python on this version; correct it",
+        "*scale_mine.json:13: sources.0: 'main.py' is not valid Python on this version (line 1: *); correct it",
         True,
     ),
     "solution: path": (
@@ -310,7 +310,7 @@ def test_a_starter_kit(dataset: Dataset, fib: Fib) -> None:
         assert lines[0].startswith("kit/config.toml:8: build.destination_passing_style: should be true or f")
     dataset.put(kit / "config.toml", (kit / "config.toml").read_text().replace("= 1", "= false"))
     _, lines = fib("validate", kit, "--fib-traceset=set")
-    assert lines[0] == "kit/config.toml:1: 'main.py' is not valid Python on this version; correct it"
+    assert lines[0].startswith("kit/config.toml:1: 'main.py' is not valid Python on this version (line 1: ")
 
 
 def test_an_unknown_definition_of_a_file_outside_all_datasets_is_a_warning(

@@ -228,7 +228,7 @@ def test_only_constraints_on_axes_are_checked(definition_json: Json, write: Writ
         ("def run(x, factor):\n    pass\n", "empty body"),
         ("def other(x):\n    return x\n", "defines no function 'run'"),
         ("run = lambda x: x\n", "defines no function 'run'"),
-        ("def run(x:\n", "is not valid Python"),
+        ("def run(x:\n", "is not valid Python (line 1: "),
         ("def run(x):\n    return '\0'\n", "is not valid Python"),
         ("(" * 5000, "is not valid Python"),
     ],

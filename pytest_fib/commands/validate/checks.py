@@ -31,7 +31,7 @@ from pytest_fib.data.readers import (
 )
 from pytest_fib.data.solution import Solution
 from pytest_fib.data.starterkit import CONFIG_FILE
-from pytest_fib.data.syntax import parse_module
+from pytest_fib.data.syntax import parse_module, syntax_problem
 from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import WorkloadLine
@@ -211,10 +211,10 @@ class Checker:
         for number, source in enumerate(solution.sources):
             field = f"sources.{number}" if file.name != CONFIG_FILE else ""
             name = escape(source.path, 80)
-            if source.path.endswith(".py") and parse_module(source.content) is None:
-                self.findings.problem(
-                    file, f"field '{field}': '{name}' is not valid Python on this version; correct it"
-                )
+            problem = syntax_problem(source.content) if source.path.endswith(".py") else None
+            if problem is not None:
+                why = f"is not valid Python on this version ({escape(problem, 120)})"
+                self.findings.problem(file, f"field '{field}': '{name}' {why}; correct it")
             symbol = solution.entry_symbol.partition(".")[0]
             if source.path == solution.entry_file and not re.search(
                 rf"\b{re.escape(symbol)}\b", source.content
