@@ -38,6 +38,11 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
+def is_cut() -> bool:
+    """Whether lines that are too long should be cut off: on a terminal, or where ``COLUMNS`` says how wide it is."""
+    return sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
+
+
 def table(
     rows: Sequence[Sequence[str]], width: int, *, right: Collection[int] = (), indent: str = "  "
 ) -> list[str]:

@@ -239,6 +239,17 @@ def test_what_cannot_be_read_is_one_sentence(dataset: Dataset, fib: Fib) -> None
         assert line.startswith("ERROR: ")
 
 
+def test_sources_are_whole_where_there_is_no_terminal(
+    dataset: Dataset, fib: Fib, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "# " + "x" * 300
+    dataset.solution["sources"][0]["content"] = f"{long}\n{dataset.solution['sources'][0]['content']}"
+    dataset.write()
+    assert f"  {long}" not in fib("show", "scale_mine", "--fib-traceset=set")[1]
+    monkeypatch.delenv("COLUMNS")
+    assert f"  {long}" in fib("show", "scale_mine", "--fib-traceset=set")[1]
+
+
 @pytest.mark.parametrize("width", [50, 70, 100])
 def test_pages_are_no_wider_than_the_terminal(
     width: int, dataset: Dataset, fib: Fib, monkeypatch: pytest.MonkeyPatch

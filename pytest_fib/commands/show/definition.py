@@ -6,9 +6,11 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_fib.commands._output import place, table
+from pytest_fib.commands._output import is_cut, place, table
 from pytest_fib.data.definition import ConstAxis, Definition, ExprAxis, TensorSpec
 from pytest_fib.data.text import escape
+
+_LONGEST_LINE = 10_000
 
 
 def definition_page(definition: Definition, path: Path, width: int) -> list[str]:
@@ -25,8 +27,9 @@ def definition_page(definition: Definition, path: Path, width: int) -> list[str]
 
 
 def code(text: str, width: int) -> list[str]:
-    """Return a text of several lines indented, each cut off where the terminal ends."""
-    return [f"  {escape(line.expandtabs(4), width - 2)}".rstrip() for line in text.splitlines()]
+    """Return a text of several lines indented, each cut off where the terminal ends, if there is one."""
+    most = width - 2 if is_cut() else _LONGEST_LINE
+    return [f"  {escape(line.expandtabs(4), most)}".rstrip() for line in text.splitlines()]
 
 
 def facts(rows: Mapping[str, str], width: int) -> list[str]:
