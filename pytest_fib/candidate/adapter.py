@@ -144,8 +144,9 @@ def store(
     if len(values) < len(outputs) and optional.issuperset(names[len(values) :]):
         values += (None,) * (len(outputs) - len(values))
     if len(values) != len(outputs):
+        values_are = "1 value" if len(values) == 1 else f"{len(values)} values"
         raise OutputError(
-            "shape", f"returned {len(values)} values, the definition has {len(outputs)} outputs"
+            "shape", f"returned {values_are}; the definition's outputs are {len(names)}: {', '.join(names)}"
         )
     for name, value, output in zip(names, values, outputs, strict=True):
         if value is not None or name not in optional:

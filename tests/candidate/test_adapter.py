@@ -107,8 +107,8 @@ def test_a_scalar_fills_an_output_without_dimensions() -> None:
     ("result", "about", "message"),
     [
         (None, "shape", "output 'y' is None: .* nothing"),
-        ((), "shape", "0 values"),
-        ((Y, Y), "shape", "2 values"),
+        ((), "shape", r"returned 0 values; the definition's outputs are 1: y"),
+        ((Y, Y), "shape", r"returned 2 values; the definition's outputs are 1: y"),
         (Y[:2], "shape", r"output 'y' has shape \[2\]"),
         (Y[None], "shape", r"\[1, 4\]"),
         (Y.double(), "dtype", "output 'y' has dtype torch.float64"),
