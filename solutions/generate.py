@@ -27,7 +27,8 @@ HEAD = """\
 
 This page, and every JSON file that it names, is written by `python solutions/generate.py` from the table there and
 the readable sources in `src/`. Judge one with `pytest --fib-solution=solutions/<file>`; what a solution is says
-[docs/solutions.md](../docs/solutions.md). `starter_kit/` has one in the contest's folder layout.
+[docs/solutions.md](../docs/solutions.md). [starter_kit/fused_add_rmsnorm/](starter_kit/fused_add_rmsnorm) is
+one in the contest's folder layout: the folder is what `--fib-solution` takes.
 """
 ABOUT = {
     "mini": "Each passes on a CPU, all workloads in seconds; Triton ones in Triton's interpreter.",
