@@ -120,6 +120,7 @@ VALUES = (
 PATHS = (
     Option("report", "FILE", "write the run as one JSON document (default: none)"),
     Option("traces", "DIR", "append official traces below DIR (default: none)"),
+    Option("html", "FILE", "write the run as one HTML page that needs nothing else (default: none)"),
 )
 
 SWITCHES = (

@@ -52,6 +52,7 @@ class Settings:
     no_timing: bool = False
     report: Path | None = None
     traces: Path | None = None
+    html: Path | None = None
     require_device: bool = False
     require_sandbox: bool = False
     selftest: bool = False

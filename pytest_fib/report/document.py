@@ -117,30 +117,34 @@ def jsonable(value: Any) -> Any:
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def check_target(path: Path) -> None:
-    """Create the folder of a report to come; SettingsError when the report could not be written there."""
+def check_target(path: Path, flag: str = "--fib-report") -> None:
+    """Create the folder of a file to come; SettingsError, about ``flag``, when it could not be written there."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"--fib-report: the folder of {escape(str(path))} cannot be made: {error.strerror}"
+            f"{flag}: the folder of {escape(str(path))} cannot be made: {error.strerror}"
         ) from None
     if path.is_dir():
-        raise SettingsError(f"--fib-report: {escape(str(path))} is a folder; name a file")
+        raise SettingsError(f"{flag}: {escape(str(path))} is a folder; name a file")
     if not os.access(path.parent, os.W_OK):
         raise SettingsError(
-            f"--fib-report: the folder of {escape(str(path))} cannot be written to; name another file"
+            f"{flag}: the folder of {escape(str(path))} cannot be written to; name another file"
         )
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the document so that ``path`` holds the old or the new one at any moment, never a part.
+    """Write the document as JSON, as :func:`write_text` does. Raises OSError."""
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that ``path`` holds the old or the new one at any moment, never a part.
 
     A path that is not a regular file (a pipe, ``/dev/stdout``) is written to as it is. Raises OSError.
     """
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        path.write_text(text, encoding="ascii")
+        path.write_text(text, encoding="utf-8")
         return
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
     try:
@@ -157,7 +161,7 @@ def _write_durably(path: Path, text: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with open(descriptor, "w", encoding="ascii") as file:
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

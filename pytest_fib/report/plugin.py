@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +16,12 @@ from pytest_fib.data.layers import missing_layers
 from pytest_fib.data.text import escape
 from pytest_fib.errors import SettingsError
 from pytest_fib.report import terminal
-from pytest_fib.report.document import build_document, check_target, write_document
+from pytest_fib.report.document import build_document, check_target, jsonable, write_document, write_text
 from pytest_fib.report.environment import describe_run
+from pytest_fib.report.github import GithubSurface, on_github
 from pytest_fib.report.progress import ProgressLine, wants_progress
-from pytest_fib.report.record import RECORD_KEY, Record, make_skip, nodeid_of
+from pytest_fib.report.reading import Run, read_run
+from pytest_fib.report.record import RECORD_KEY, TRACE_LOG_LIMIT, Record, make_skip, nodeid_of
 from pytest_fib.report.traces import append_trace
 
 REPORT_ATTRIBUTE = "fib"
@@ -28,6 +30,7 @@ REPORT_ATTRIBUTE = "fib"
 CARRIER_NAME = "fib-record-carrier"
 REPORTER_NAME = "fib-reporter"
 PROGRESS_NAME = "fib-progress"
+GITHUB_NAME = "fib-github"
 
 
 class ReportSettings(Protocol):
@@ -40,6 +43,10 @@ class ReportSettings(Protocol):
     @property
     def traces(self) -> Path | None:
         """The folder below which official traces are appended."""
+
+    @property
+    def html(self) -> Path | None:
+        """The page to write."""
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as JSON can hold it."""
@@ -58,9 +65,14 @@ class ReportPlugin:
         config.pluginmanager.register(RecordCarrier(), CARRIER_NAME)
         if is_worker(config):
             return
-        if self._settings.report is not None:
-            _check_report(self._settings.report)
-        config.pluginmanager.register(RunReporter(config, self._settings, self._timer), REPORTER_NAME)
+        for flag, path in (("--fib-report", self._settings.report), ("--fib-html", self._settings.html)):
+            if path is not None:
+                _check_target(path, flag)
+        reporter = RunReporter(config, self._settings, self._timer)
+        config.pluginmanager.register(reporter, REPORTER_NAME)
+        if on_github(os.environ):
+            surface = GithubSurface(lambda: _outline(reporter.records), os.environ)
+            config.pluginmanager.register(surface, GITHUB_NAME)
         if wants_progress(sys.stdout, config.getoption("verbose")):
             line = ProgressLine(sys.stdout, config.get_terminal_writer)
             config.pluginmanager.register(line, PROGRESS_NAME)
@@ -82,7 +94,10 @@ class RecordCarrier:
         """Attach the records: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtest_makereport"""
         report = yield
         if report.when == "call":
-            _attach(report, item.stash.get(RECORD_KEY, []))
+            records = item.stash.get(RECORD_KEY, [])
+            if report.failed:
+                _keep_failure(records, report.longreprtext)
+            _attach(report, records)
         if report.skipped and not records_of(report):
             _attach(report, _skip_records(item, report))
         return report
@@ -125,7 +140,7 @@ class RunReporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the document, also after an interrupt: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_sessionfinish"""
         if not self._config.getoption("collectonly"):
-            self._write_report()
+            self._write_files()
         if self._problems:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
@@ -164,9 +179,19 @@ class RunReporter:
                 f"--fib-traces: a trace could not be appended below {self._settings.traces}", error
             )
 
-    def _write_report(self) -> None:
-        if self._settings.report is None:
+    def _write_files(self) -> None:
+        report, html = self._settings.report, self._settings.html
+        if report is None and html is None:
             return
+        document = self._document()
+        if report is not None:
+            self._write("--fib-report", report, lambda path: write_document(path, document))
+        if html is not None:
+            from pytest_fib.report.html.page import render
+
+            self._write("--fib-html", html, lambda path: write_text(path, render(document)))
+
+    def _document(self) -> dict[str, Any]:
         records = self.records
         environment = describe_run(
             device=next((record["device"] for record in records if record["device"]), "cpu"),
@@ -175,11 +200,13 @@ class RunReporter:
             args=[os.fspath(arg) for arg in self._config.invocation_params.args],
             sandbox=_weakest_sandbox(records),
         )
-        document = build_document(records, environment=environment, config=self._settings.resolved())
+        return build_document(records, environment=environment, config=self._settings.resolved())
+
+    def _write(self, flag: str, path: Path, write: Callable[[Path], None]) -> None:
         try:
-            write_document(self._settings.report, document)
+            write(path)
         except OSError as error:
-            self._note_problem(f"--fib-report: {self._settings.report} could not be written", error)
+            self._note_problem(f"{flag}: {path} could not be written", error)
 
     def _note_problem(self, what: str, error: OSError) -> None:
         problem = f"{escape(what, 400)}: {escape(error.strerror or str(error))}"
@@ -187,17 +214,27 @@ class RunReporter:
             self._problems.append(problem)
 
 
-def _check_report(path: Path) -> None:
+def _check_target(path: Path, flag: str) -> None:
     try:
-        check_target(path)
+        check_target(path, flag)
     except SettingsError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _outline(records: list[Record]) -> Run:
+    return read_run(build_document(records, environment={}, config={}))
 
 
 def _weakest_sandbox(records: list[Record]) -> list[list[Any]]:
     """The layers of the run: those of the record in which most are missing."""
     known = (record["sandbox"] for record in records if record["sandbox"])
     return max(known, key=lambda layers: len(missing_layers(layers)), default=[])
+
+
+def _keep_failure(records: list[Record], text: str) -> None:
+    for record in records:
+        if record["measurement"] is not None:
+            record["measurement"]["failure"] = jsonable(text[:TRACE_LOG_LIMIT])
 
 
 def _attach(report: pytest.TestReport, records: list[Record]) -> None:

@@ -59,6 +59,7 @@ class Measurement(TypedDict):
     verdict: str | None
     ratio: float | None
     ratio_ci: list[float] | None
+    failure: str | None
 
 
 class SolutionInfo(TypedDict):
@@ -395,6 +396,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         verdict=None,
         ratio=None,
         ratio_ci=None,
+        failure=None,
     )
 
 

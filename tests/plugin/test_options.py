@@ -129,7 +129,15 @@ def test_settings_as_json_have_every_default_filled_in() -> None:
 
 def test_help_says_every_flag_with_its_default(pytester: pytest.Pytester) -> None:
     text = " ".join(pytester.runpytest("--help").outlines)
-    for flag in [*(value[0] for value in VALUES), *SWITCHES, "solution", "traceset", "report", "traces"]:
+    for flag in [
+        *(value[0] for value in VALUES),
+        *SWITCHES,
+        "solution",
+        "traceset",
+        "report",
+        "traces",
+        "html",
+    ]:
         after = text.split(f"--fib-{flag}", 1)[1].split("--", 1)[0]
         assert "(default:" in " ".join(after.split()) or flag in ("solution", "traceset"), flag
 

@@ -113,6 +113,7 @@ def record(status: str = "PASSED", *, nodeid: str = NODEID, author: str = "ada",
 class Settings:
     report: Path | None
     traces: Path | None
+    html: Path | None = None
 
     def resolved(self) -> dict[str, Any]:
         return {"report": self.report, "traces": self.traces}
@@ -121,11 +122,12 @@ class Settings:
 def add_options(parser: pytest.Parser) -> None:
     parser.addoption("--out-report", type=Path)
     parser.addoption("--out-traces", type=Path)
+    parser.addoption("--out-html", type=Path)
 
 
 def configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fib: a workload")
-    settings = Settings(config.getoption("out_report"), config.getoption("out_traces"))
+    settings = Settings(*(config.getoption(f"out_{name}") for name in ("report", "traces", "html")))
     config.pluginmanager.register(ReportPlugin(settings))
 
 
@@ -183,6 +185,7 @@ def run_case(item: Any, benchmark: Any) -> None:
         log=case.get("log", ""),
     )
     solution = loaded(found.solution, case.get("author", "ada"), found.definition)
+    found = replace(found, solution_hash=solution.solution.content_hash)
     record_evaluation(item, found, workload(found.workload), solution)
     add_samples(benchmark, found)
     if not found.passed:

@@ -103,6 +103,36 @@ def test_report_holds_the_finished_items_after_an_interrupt(
     assert len((pytester.path / "t/traces/ada/rmsnorm/rmsnorm_h128.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_page_is_written_with_the_texts_of_failures(
+    pytester: pytest.Pytester, synthetic: ModuleType, distribution: tuple[str, ...]
+) -> None:
+    synthetic.write_cases(pytester.path, *CASES)
+    pytester.runpytest_inprocess(
+        "--out-html=new/p.html", "--out-report=r.json", "-pno:benchmark", *distribution
+    )
+    page = (pytester.path / "new" / "p.html").read_text("utf-8")
+    assert "2 of 4 workloads passed" in page
+    assert "12 of 896 elements are out" in page
+    assert "main.cpp:3: error: no" in page
+    failures = {m["workload"]: m["failure"] for m in load(pytester.path / "r.json")["measurements"]}
+    assert failures["a"] is None
+    assert failures["c"].startswith("INCORRECT_NUMERICAL: v1 on rmsnorm_h128")
+
+
+def test_a_page_is_written_after_an_interrupt(pytester: pytest.Pytester, synthetic: ModuleType) -> None:
+    synthetic.write_cases(pytester.path, {"name": "a"}, {"name": "b", "kind": "interrupt"}, {"name": "c"})
+    result = pytester.runpytest_subprocess("--out-html=p.html", "-pno:benchmark")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "1 of 1 workload passed" in (pytester.path / "p.html").read_text("utf-8")
+
+
+def test_a_page_that_is_a_folder_is_a_usage_error(pytester: pytest.Pytester, synthetic: ModuleType) -> None:
+    synthetic.write_cases(pytester.path, {"name": "a"})
+    result = pytester.runpytest_inprocess("--out-html=.")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --fib-html: . is a folder; name a file"])
+
+
 def test_report_survives_a_worker_that_dies(pytester: pytest.Pytester, synthetic: ModuleType) -> None:
     pytest.importorskip("xdist")
     synthetic.write_cases(pytester.path, {"name": "a"}, {"name": "b"}, {"name": "c", "kind": "die"})

@@ -1,0 +1,63 @@
+"""fast_p: which share of the workloads a solution passes and runs more than p times as fast as the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_fib.report.html.markup import Markup, tag
+from pytest_fib.report.html.plot import Axis, Frame, colour, figure, label, legend, path, steps
+from pytest_fib.report.html.scale import Scale, logarithmic
+from pytest_fib.report.reading import Result, by_solution
+from pytest_fib.report.units import format_ratio
+
+Curve = list[tuple[float, float]]
+
+
+def fast_p(speedups: Sequence[float], judged: int) -> Curve:
+    """Return the steps of the share of ``judged`` workloads whose speedup is above p, by p.
+
+    At each speedup the share falls; the first pair holds for every p below it. ``speedups`` has one value for each
+    workload that passed and was timed.
+    """
+    curve: Curve = []
+    left = len(speedups)
+    for speedup in sorted(speedups):
+        curve.append((speedup, left / judged))
+        left -= 1
+    return [*curve, (curve[-1][0], 0.0)] if curve else []
+
+
+def figures(groups: Mapping[str, Sequence[Result]]) -> list[Markup]:
+    """Return a figure for each definition on which something passed and was timed."""
+    timed = {
+        definition: results
+        for definition, results in groups.items()
+        if any(result.speedup is not None for result in results)
+    }
+    return [_panel(definition, results) for definition, results in timed.items()]
+
+
+def _panel(definition: str, results: Sequence[Result]) -> Markup:
+    solutions = by_solution(results)
+    speedups = {
+        name: [result.speedup for result in found if result.speedup is not None]
+        for name, found in solutions.items()
+    }
+    x = logarithmic([1.0, *(speedup for values in speedups.values() for speedup in values)])
+    frame = Frame(x, Scale(0.0, 1.0), height=200)
+    top, bottom = frame.at(1.0, 1.0), frame.at(1.0, 0.0)
+    marks = [path([top, bottom], "one"), label(top[0] + 3, top[1] + 10, "reference", anchor="start")]
+    for index, (name, values) in enumerate(speedups.items()):
+        curve = fast_p(values, len(solutions[name]))
+        points = [frame.at(p, share) for p, share in curve]
+        start = [(float(frame.left), points[0][1])] if points else []
+        marks.append(steps(start + points, colour(index), name))
+    entries = [(name, index, colour(index)) for index, name in enumerate(solutions)]
+    drawn = figure(
+        frame,
+        Axis("p: speedup over the reference", format_ratio),
+        Axis("share of workloads", lambda share: f"{share:.0%}"),
+        marks,
+        about=f"Share of the workloads of {definition} passed with a speedup above p, by p",
+    )
+    return tag("figure", tag("figcaption", definition), drawn, legend(entries))
