@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 from pytest_fib.measure.scores import arithmetic_mean, geometric_mean, win_rate
@@ -206,9 +207,8 @@ def read_run(document: Json) -> Run:
     """Return what can be shown of a report document."""
     config = _mapping(document.get("config"))
     traces = _Traces(_mappings(document.get("traces")))
-    trials = _count(config.get("trials"))
     return Run(
-        results=tuple(_result(entry, traces, trials) for entry in _mappings(document.get("measurements"))),
+        results=tuple(_result(entry, traces) for entry in _mappings(document.get("measurements"))),
         solutions=tuple(_solution(entry) for entry in _mappings(document.get("solutions"))),
         unjudged=tuple(_unjudged(entry) for entry in _mappings(document.get("skipped"))),
         searches=tuple(_search(entry) for entry in _mappings(document.get("fuzz"))),
@@ -240,7 +240,7 @@ class _Traces:
         return found.pop(0) if found else {}
 
 
-def _result(entry: Json, traces: _Traces, trials: int) -> Result:
+def _result(entry: Json, traces: _Traces) -> Result:
     trace = traces.take(entry)
     evaluation = _mapping(trace.get("evaluation"))
     latency, ratio = _positive(entry.get("latency_ms")), _positive(entry.get("ratio"))
@@ -259,7 +259,7 @@ def _result(entry: Json, traces: _Traces, trials: int) -> Result:
         or _string(evaluation.get("log")) * (entry.get("status") != PASSED),
         latency=latency,
         interval=_pair(entry.get("latency_ci95_ms")),
-        trials=_split(entry.get("samples_ms"), trials),
+        trials=_split(entry.get("samples_ms"), entry.get("samples_per_trial")),
         reference=_positive(_mapping(evaluation.get("performance")).get("reference_latency_ms")),
         baseline=baseline,
         floor=_positive(entry.get("floor_ms")),
@@ -311,13 +311,16 @@ def _shape(entry: Json) -> str:
     return f"{_string(entry.get('status'))} at {axes}"
 
 
-def _split(samples: object, trials: int) -> tuple[tuple[float, ...], ...]:
-    """Samples by trial; one trial where they cannot be split into equal parts."""
-    values = [value for value in map(_positive, _list(samples)) if value is not None]
-    if not values:
-        return ()
-    size = len(values) // trials if trials and len(values) % trials == 0 else len(values)
-    return tuple(tuple(values[start : start + size]) for start in range(0, len(values), size))
+def _split(samples: object, lengths: object) -> tuple[tuple[float, ...], ...]:
+    """Samples by trial; one trial where the lengths do not say how to split them."""
+    values = _list(samples)
+    given = [_count(length) for length in _list(lengths)]
+    starts = [0, *accumulate(given)]
+    if starts[-1] != len(values):
+        starts = [0, len(values)]
+    trials = (map(_positive, values[start:end]) for start, end in pairwise(starts))
+    known = (tuple(value for value in trial if value is not None) for trial in trials)
+    return tuple(trial for trial in known if trial)
 
 
 def _ratios(stage: Json) -> list[float]:

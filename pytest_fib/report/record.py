@@ -42,6 +42,7 @@ class Measurement(TypedDict):
     median_ms: float | None
     latency_ci95_ms: list[float] | None
     samples_ms: list[float | None]
+    samples_per_trial: list[int]
     clock: str | None
     judge_latency_ms: float | None
     inner_latency_ms: float | None
@@ -377,6 +378,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         median_ms=None if timing is None else _finite(timing.median_ms),
         latency_ci95_ms=None if interval is None or not all(map(math.isfinite, interval)) else list(interval),
         samples_ms=[] if timing is None else [_finite(sample) for sample in timing.samples_ms],
+        samples_per_trial=[] if timing is None else [len(trial) for trial in timing.trials_ms],
         clock=None if timing is None else timing.clock,
         judge_latency_ms=None if timing is None or timing.clock != "judge" else _finite(timing.latency_ms),
         inner_latency_ms=None,

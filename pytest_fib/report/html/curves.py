@@ -16,15 +16,12 @@ Curve = list[tuple[float, float]]
 def fast_p(speedups: Sequence[float], judged: int) -> Curve:
     """Return the steps of the share of ``judged`` workloads whose speedup is above p, by p.
 
-    At each speedup the share falls; the first pair holds for every p below it. ``speedups`` has one value for each
-    workload that passed and was timed.
+    A pair has a p and the share from there to the next pair's p; the first has p = 0. ``speedups`` has one value for
+    each workload that passed and was timed.
     """
-    curve: Curve = []
-    left = len(speedups)
-    for speedup in sorted(speedups):
-        curve.append((speedup, left / judged))
-        left -= 1
-    return [*curve, (curve[-1][0], 0.0)] if curve else []
+    ordered = sorted(speedups)
+    left = len(ordered)
+    return [(0.0, left / judged)] + [(p, (left - index) / judged) for index, p in enumerate(ordered, 1)]
 
 
 def figures(groups: Mapping[str, Sequence[Result]]) -> list[Markup]:
@@ -50,8 +47,7 @@ def _panel(definition: str, results: Sequence[Result]) -> Markup:
     for index, (name, values) in enumerate(speedups.items()):
         curve = fast_p(values, len(solutions[name]))
         points = [frame.at(p, share) for p, share in curve]
-        start = [(float(frame.left), points[0][1])] if points else []
-        marks.append(steps(start + points, colour(index), name))
+        marks.append(steps(points, colour(index), name))
     entries = [(name, index, colour(index)) for index, name in enumerate(solutions)]
     drawn = figure(
         frame,

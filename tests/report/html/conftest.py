@@ -32,6 +32,7 @@ def measurement(workload: str = "w", **changes: Any) -> Json:
         "median_ms": 0.0125,
         "latency_ci95_ms": [0.012, 0.013],
         "samples_ms": [0.012, 0.0125, 0.013] * 5,
+        "samples_per_trial": [3] * 5,
         "clock": "judge",
         "verified_calls": 20,
         "calls": 45,

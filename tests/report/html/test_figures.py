@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pytest_fib.report.html import curves, floor, forest, sizes, spread
 from pytest_fib.report.html.budget import fit, size
 from pytest_fib.report.html.markup import Markup
+from pytest_fib.report.html.plot import steps
 from pytest_fib.report.reading import Result, Run, read_run
 
 Make = Callable[..., dict[str, Any]]
@@ -45,16 +46,18 @@ def check(markup: Markup) -> ElementTree.Element:
 
 @given(SPEEDUPS, st.integers(1, 10))
 def test_fast_p_falls_from_the_share_that_passed_to_none(speedups: list[float], failed: int) -> None:
-    curve = curves.fast_p(speedups, len(speedups) + failed)
-    shares = [share for _, share in curve]
-    assert shares == sorted(shares, reverse=True)
-    if speedups:
-        assert shares[0] == len(speedups) / (len(speedups) + failed)
-        assert shares[-1] == 0
-    for p in (0.5, 1.0, 2.0):
-        # What a reader takes from the staircase right of p is the share that is faster than p.
-        at = next((share for speedup, share in curve if speedup > p), 0.0)
-        assert at == sum(speedup > p for speedup in speedups) / (len(speedups) + failed)
+    judged = len(speedups) + failed
+    curve = curves.fast_p(speedups, judged)
+    assert curve[0] == (0.0, len(speedups) / judged)
+    assert curve[-1][1] == 0
+    for p in (0.5, 1.0, *speedups):
+        # The height of the staircase at p is the share that is faster than p.
+        assert [share for at, share in curve if at <= p][-1] == sum(s > p for s in speedups) / judged
+
+
+def test_the_staircase_falls_where_the_curve_does() -> None:
+    pixels = [(0.0, 10.0), (5.0, 20.0), (7.0, 30.0)]
+    assert 'd="M0 10H5V20H7V30"' in steps(pixels, "s0")
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=200))
@@ -204,3 +207,11 @@ def test_any_latencies_can_be_drawn(pairs: list[tuple[float, float]]) -> None:
 def test_a_result_is_as_wide_as_its_interval(run_of: Callable[..., Run]) -> None:
     result: Result = run_of({"latency_ms": 1.0, "latency_ci95_ms": [0.9, 1.2]}).results[0]
     assert math.isclose(result.spread, 0.3)
+
+
+def test_samples_are_split_as_the_report_says(run_of: Callable[..., Run]) -> None:
+    run = run_of(
+        {"samples_ms": [1.0, 2.0, None, 4.0], "samples_per_trial": [1, 3]},
+        {"samples_ms": [1.0, 2.0], "samples_per_trial": [1, 3]},
+    )
+    assert [result.trials for result in run.results] == [((1.0,), (2.0, 4.0)), ((1.0, 2.0),)]

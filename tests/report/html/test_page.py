@@ -53,6 +53,7 @@ def many(measured: Make, traced: Make, reported: Make) -> dict[str, Any]:
             solution_hash=f"{index // 50:064d}",
             latency_ms=latency,
             samples_ms=samples,
+            samples_per_trial=[30] * 5,
             floor_ms=latency / 3,
             ratio=1 + index % 7 / 100,
             ratio_ci=[0.98, 1.08],
