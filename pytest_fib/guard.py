@@ -89,7 +89,8 @@ def _root_and_ini(config: pytest.Config) -> tuple[Path, Path | None] | None:
 
 
 def _named_folders(config: pytest.Config) -> Iterator[Path]:
-    for value in config.known_args_namespace.fib_solution or ():
+    known = config.known_args_namespace
+    for value in (*(known.fib_solution or ()), *(known.fib_baseline or ())):
         folder = (config.invocation_params.dir / value).resolve()
         if folder.is_dir():
             yield folder

@@ -95,7 +95,7 @@ class WorkloadItem(SolutionItem):
     def judge(self, benchmark: Any = None) -> None:
         """Ask the judge, keep what it found, and fail unless it passed."""
         from pytest_fib.bridge.benchmark import add_samples, leave_out
-        from pytest_fib.report.failure import failure_text, first_time
+        from pytest_fib.report.failure import failure_text, first_time, gate_text
         from pytest_fib.report.record import record_evaluation
 
         try:
@@ -114,6 +114,9 @@ class WorkloadItem(SolutionItem):
             )
             text = failure_text(evaluation, command=self.command(), shown_before=shown_before)
             pytest.fail(text, pytrace=False)
+        gating = evaluation.gating
+        if gating is not None and gating.fails(strict=self.fib.settings.gate == "strict"):
+            pytest.fail(gate_text(evaluation, gating, command=self.command()), pytrace=False)
 
     def _judged(self) -> tuple[Workload, Evaluation]:
         file = self.parent.parent

@@ -58,6 +58,12 @@ _NOT_NEGATIVE = _number(lambda x: x >= 0, "a number of at least 0")
 _RATIO = _number(lambda x: 0 < x <= 1, "a number above 0 and at most 1")
 
 
+def _slowdown(text: str) -> float:
+    """Return ``2%`` or ``1.02`` as 0.02; ValueError for what is neither."""
+    share = float(text[:-1]) / 100 if text.endswith("%") else float(text) - 1
+    return _accept(round(share, 12), 0 <= share <= 10)
+
+
 class Option(NamedTuple):
     """One flag; ``name`` is its field in the settings and, with ``fib_`` before it, the ini twin."""
 
@@ -114,6 +120,18 @@ VALUES = (
         "workload: a fresh candidate per workload; solution: one per solution (default: workload)",
         _choice("workload", "solution"),
     ),
+    Option(
+        "max_slowdown",
+        "X",
+        "how much slower than its baseline a solution may be: a factor like 1.02, or a percentage (default: 1.02)",
+        Kind(_slowdown, "a percentage like 2% or a factor like 1.02, at most 11"),
+    ),
+    Option(
+        "gate",
+        "MODE",
+        "warn: AMBIGUOUS is a line in the summary; strict: it is a failure (default: warn)",
+        _choice("warn", "strict"),
+    ),
     Option("fuzz", "N", "judge N further shapes per definition and solution (default: 0)", _count(0)),
 )
 
@@ -137,6 +155,7 @@ SWITCHES = (
         "",
         "remarks on numerics, other input distributions and unpublished shapes are failures (default: off)",
     ),
+    Option("aa", "", "let each solution be its own baseline and show the noise of the gate (default: off)"),
     Option("synthesize_missing", "", "make structured stand-ins for missing blobs (default: off)"),
 )
 
@@ -152,8 +171,14 @@ TRACESET = Option(
     "dataset root with definitions/ and workloads/; repeatable (default: ini fib_tracesets, else "
     "$FIB_DATASET_PATH, else tracesets/* below the rootdir, else the set in the package)",
 )
+BASELINE = Option(
+    "baseline",
+    "PATH",
+    "fail what is slower than this solution, which is run beside it, or than the numbers of these reports or traces; "
+    "write --fib-baseline=PATH; repeatable, one solution per definition (default: none)",
+)
 
-PATH_FLAGS = tuple(option.flag for option in (SOLUTION, TRACESET, *PATHS))
+PATH_FLAGS = tuple(option.flag for option in (SOLUTION, TRACESET, BASELINE, *PATHS))
 """The flags whose values are paths, which pytest mistakes for test paths before plugins are loaded."""
 
 VALUE_FLAGS = PATH_FLAGS + tuple(option.flag for option in VALUES)
@@ -167,10 +192,11 @@ RULES_INI = "fib_rules"
 def add_options(parser: pytest.Parser) -> None:
     """Declare every flag and ini option."""
     group = parser.getgroup("fib", "pytest-fib: kernel workloads as tests")
-    for option in (SOLUTION, TRACESET):
+    for option in (SOLUTION, TRACESET, BASELINE):
         group.addoption(option.flag, action="append", metavar=option.metavar, help=option.help)
     parser.addini("fib_solutions", "solutions to judge: files, folders or globs", type="paths", default=[])
     parser.addini("fib_tracesets", "dataset roots", type="paths", default=[])
+    parser.addini("fib_baseline", "baselines: solutions, reports or traces", type="paths", default=[])
     parser.addini(
         RULES_INI,
         "judging rules, one per line: 'OP_TYPE or DEFINITION (a glob): RULE[, KEY=VALUE]...'",

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from pytest_fib.baselines import check_gate, find_baselines
+from pytest_fib.data.evaluation import Gating
 from pytest_fib.data.files import shown
 from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
-from pytest_fib.errors import NoDevice, SettingsError
+from pytest_fib.errors import NoDevice, NotJudgeable, SettingsError
 from pytest_fib.named import (
     NamedSolution,
     find_solutions,
@@ -47,6 +49,18 @@ class Judge(Protocol):
         self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path
     ) -> Evaluation:
         """Judge one solution on one workload; raises NotJudgeable for a skip."""
+
+    def compare(
+        self,
+        evaluation: Evaluation,
+        definition: Definition,
+        workload: Workload,
+        loaded: LoadedSolution,
+        traceset_root: Path,
+        baseline: LoadedSolution,
+        margin: float,
+    ) -> Evaluation:
+        """Run a solution, and the baseline beside it, and say in its evaluation which is slower."""
 
     def answers(self, definition: Definition, workload: Workload, traceset_root: Path) -> bool:
         """Whether the reference has an answer to a workload."""
@@ -98,6 +112,7 @@ class FibSession:
         self.config = config
         self.settings = Settings.from_config(config)
         _check_fuzz(self.settings)
+        check_gate(self.settings)
         self.explicit_paths = _explicit_paths(config)
         self.tracesets = find_tracesets(self.settings, config.rootpath, os.environ)
         self.tracesets += tuple(tracesets_of_arguments(self.explicit_paths, self.tracesets))
@@ -107,6 +122,7 @@ class FibSession:
             tracesets=tuple(traceset.root for traceset in self.tracesets),
             solutions=tuple(named.loaded.path for named in self.solutions),
         )
+        self.baselines = find_baselines(self.settings, self.by_definition)
         self.tally = Tally()
         self.offered = 0  # workloads times solutions that were collected in this process
         self._judges: dict[JudgeConfig, Judge] = {}
@@ -187,7 +203,21 @@ class FibSession:
     ) -> Evaluation:
         """Judge one solution on one workload; raises NotJudgeable or DataError."""
         judge = self.judge(self.judge_config(definition.name, definition.op_type))
-        return judge.evaluate(definition, workload, loaded, traceset_root)
+        evaluation = judge.evaluate(definition, workload, loaded, traceset_root)
+        baseline = loaded if self.settings.aa else self.baselines.get(definition.name)
+        if baseline is None or not evaluation.passed:
+            return evaluation
+        margin = self.settings.max_slowdown
+        if evaluation.timing is None:
+            reason = "nothing was timed in this run"
+        else:
+            try:
+                return judge.compare(
+                    evaluation, definition, workload, loaded, traceset_root, baseline, margin
+                )
+            except NotJudgeable as error:
+                reason = f"the baseline cannot be judged here: {error}"
+        return replace(evaluation, gating=Gating(baseline.solution.name, margin, reason=reason))
 
     def fuzz_judge(self, definition: Definition) -> Judge:
         """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_fib.data.text import show
 from pytest_fib.errors import SettingsError
-from pytest_fib.options import PATHS, RULES_INI, SOLUTION, SWITCHES, TRACESET, VALUES, Kind, Option
+from pytest_fib.options import BASELINE, PATHS, RULES_INI, SOLUTION, SWITCHES, TRACESET, VALUES, Kind, Option
 from pytest_fib.profiles import PROFILES, Profile, Track, track_of
 from pytest_fib.rule_lines import RuleLine, RuleLineError, parse_lines
 
@@ -27,6 +27,7 @@ class Settings:
 
     ``solutions`` are paths as the flags give them, or paths and globs from the ini when
     ``solutions_from_flag`` is false. ``timeout`` and ``build_timeout`` are seconds, ``memory`` is GiB.
+    ``max_slowdown`` is the margin of the gate (0.02: 2 %).
     ``repeated`` are the flags, as given, that another run needs to judge a workload in the same way.
     """
 
@@ -34,6 +35,8 @@ class Settings:
     solutions_from_flag: bool = False
     tracesets: tuple[Path, ...] = ()
     tracesets_from_flag: bool = False
+    baseline: tuple[Path, ...] = ()
+    baseline_from_flag: bool = False
     device: str = "auto"
     profile: Profile = "default"
     warmup_runs: int | None = None
@@ -48,6 +51,8 @@ class Settings:
     build_timeout: float = 300.0
     memory: float = 16.0
     isolation: Literal["workload", "solution"] = "workload"
+    max_slowdown: float = 0.02
+    gate: Literal["warn", "strict"] = "warn"
     fuzz: int = 0
     no_timing: bool = False
     report: Path | None = None
@@ -57,6 +62,7 @@ class Settings:
     require_sandbox: bool = False
     selftest: bool = False
     strict: bool = False
+    aa: bool = False
     synthesize_missing: bool = False
     rules: tuple[RuleLine, ...] = ()
     repeated: tuple[str, ...] = ()
@@ -74,11 +80,12 @@ class Settings:
         for option in SWITCHES:
             flag = config.getoption(option.ini)
             values[option.name] = config.getini(option.ini) if flag is None else flag
-        for option, plural in ((SOLUTION, "solutions"), (TRACESET, "tracesets")):
+        lists = ((SOLUTION, "solutions"), (TRACESET, "tracesets"), (BASELINE, "baseline"))
+        for option, name in lists:
             given = config.getoption(option.ini)
-            paths = [here / path for path in given] if given else config.getini("fib_" + plural)
-            values[plural] = tuple(dict.fromkeys(paths))
-            values[plural + "_from_flag"] = bool(given)
+            paths = [here / path for path in given] if given else config.getini("fib_" + name)
+            values[name] = tuple(dict.fromkeys(paths))
+            values[name + "_from_flag"] = bool(given)
         return cls(**values, rules=_rules(config), repeated=tuple(_repeated(config)))
 
     def sampling_for(self, definition: str, op_type: str) -> Sampling:
@@ -150,8 +157,9 @@ def _rules(config: pytest.Config) -> tuple[RuleLine, ...]:
 
 
 def _repeated(config: pytest.Config) -> Iterator[str]:
-    for value in config.getoption(TRACESET.ini) or ():
-        yield f"{TRACESET.flag}={value}"
+    for option in (TRACESET, BASELINE):
+        for value in config.getoption(option.ini) or ():
+            yield f"{option.flag}={value}"
     for option in VALUES:
         value = config.getoption(option.ini)
         if value is not None and option.name != "fuzz":

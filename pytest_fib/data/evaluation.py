@@ -9,6 +9,7 @@ from typing import Literal
 from pytest_fib.data.trace import EvaluationStatus
 
 Clock = Literal["judge", "gated", "cupti", "events"]
+Verdict = Literal["FASTER", "SAME", "SLOWER", "AMBIGUOUS"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,63 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """The blocks of one stage: milliseconds per call of candidate and baseline, block by block.
+
+    Of a baseline that is only numbers: the one new latency and those of the earlier runs.
+    """
+
+    candidate_ms: tuple[float, ...]
+    baseline_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Gating:
+    """What came of comparing a solution with its baseline on one workload.
+
+    Attributes
+    ----------
+    baseline
+        The baseline's name.
+    margin
+        The slow-down that is allowed (0.02: 2 %).
+    verdict
+        None where there was no comparison; ``reason`` says why.
+    ratio, ratio_ci
+        Candidate latency divided by baseline latency, and its interval, of the stage that decided.
+    latency_ms, baseline_latency_ms
+        Geometric means over the blocks of that stage.
+    stages
+        All blocks; the second stage is there where the first said SLOWER.
+    scatter
+        Standard deviation of a block's log-ratio; None for a baseline of numbers.
+    detectable
+        The smallest slow-down that would have been found (0.05: 5 %) in 95 % of all cases.
+    unsteady
+        Whether the candidate's blocks scatter so much more than the baseline's that nothing can be said.
+    """
+
+    baseline: str
+    margin: float
+    verdict: Verdict | None = None
+    reason: str = ""
+    ratio: float | None = None
+    ratio_ci: tuple[float, float] | None = None
+    latency_ms: float | None = None
+    baseline_latency_ms: float | None = None
+    stages: tuple[Stage, ...] = ()
+    scatter: float | None = None
+    detectable: float | None = None
+    unsteady: bool = False
+
+    def fails(self, strict: bool = False) -> bool:
+        """Whether a gate fails for it; a ``strict`` one lets nothing pass that is not known to be SAME or FASTER."""
+        return (
+            self.verdict == "SLOWER" or self.unsteady or (strict and self.verdict not in ("SAME", "FASTER"))
+        )
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The judge's finding; ``status`` decides, everything else explains."""
 
@@ -110,6 +168,7 @@ class Evaluation:
     sandbox: tuple[tuple[str, bool, str], ...] = ()  # layer, whether it holds, why not (or a remark)
     remarks: tuple[str, ...] = field(default=())
     synthesized: tuple[str, ...] = ()  # captured inputs that were not there and were drawn instead
+    gating: Gating | None = None  # None where no baseline was named
 
     @property
     def passed(self) -> bool:

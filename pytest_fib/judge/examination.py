@@ -94,6 +94,7 @@ class Examination:
         self._tally = Tally()
         self._notes = _Notes(remarks=list(loaded.notes))
         self._artifact_dir = ""
+        self._keeps_candidates = self._config.isolation == "solution"
         self._choice = choose(
             definition,
             tolerance_of(workload.tolerance),
@@ -236,14 +237,14 @@ class Examination:
             with self._candidate(keeper, bench.arena, -1) as candidate:
                 bench.run(candidate, [Request()] * NEARBY_CALLS)
         except CandidateError as error:
-            return unpublished(difference, _status(error).value, error)
+            return unpublished(difference, status_of(error).value, error)
         finally:
             bench.arena.close()
             self._notes.output = printed
         return ""
 
     def _home(self) -> AbstractContextManager[Keeper]:
-        if self._config.isolation == "solution":
+        if self._keeps_candidates:
             return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir, 0))
         return self._session.home(self._loaded, artifact_dir=self._artifact_dir)
 
@@ -405,7 +406,7 @@ class Examination:
     def _candidate(self, keeper: Keeper, arena: JudgeArena, trial: int) -> Iterator[Candidate]:
         """Yield a candidate that has loaded the solution and mapped ``arena``; what it printed is kept."""
         session, loaded = self._session, self._loaded
-        keep = self._config.isolation == "solution"
+        keep = self._keeps_candidates
         if keep:
             keeper = session.lasting_home(loaded, self._artifact_dir, trial)
         candidate = session.kept(loaded, trial) if keep else None
@@ -457,7 +458,7 @@ class Examination:
             axes=dict(self._workload.axes),
             solution=self._loaded.solution.name,
             solution_hash=self._loaded.solution.content_hash,
-            status=_status(failure),
+            status=status_of(failure),
             timestamp=datetime.now(timezone.utc).astimezone().isoformat(),
             log="" if failure is None or isinstance(failure, WrongOutput) else failure.log,
             output=notes.output,
@@ -491,7 +492,8 @@ def _places(schedule: Schedule, bench: Bench) -> Iterator[int]:
         yield int(bench.random.integers(places)) if bench.random.random() < _ELSEWHERE else 0
 
 
-def _status(failure: CandidateError | None) -> EvaluationStatus:
+def status_of(failure: CandidateError | None) -> EvaluationStatus:
+    """Return the official status of what came out."""
     if failure is None:
         return EvaluationStatus.PASSED
     return EvaluationStatus.INCORRECT_NUMERICAL if isinstance(failure, WrongOutput) else failure.status

@@ -27,6 +27,7 @@ from pytest_fib.judge.floor import Peaks
 from pytest_fib.judge.handover import Handovers, noop_source
 from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import check_interpreter, check_supported, noop_order, order_for, zygote_kind
+from pytest_fib.judge.pairing import Pairing
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.zygote import Keeper, Zygotes, python_path
 
@@ -93,6 +94,37 @@ class JudgeSession:
         check_interpreter(definition, loaded.solution, zygote.interpreter_problems)
         with _torch_threads(self.threads):
             return Examination(self, definition, workload, loaded, traceset_root).evaluate()
+
+    def compare(
+        self,
+        evaluation: Evaluation,
+        definition: Definition,
+        workload: Workload,
+        loaded: LoadedSolution,
+        traceset_root: Path | None,
+        baseline: LoadedSolution,
+        margin: float,
+    ) -> Evaluation:
+        """Compare ``loaded`` with ``baseline``, both run side by side, and say so in ``evaluation``.
+
+        Parameters
+        ----------
+        evaluation
+            What ``evaluate`` returned for ``loaded``; it passed and was timed.
+        margin
+            The slow-down that is allowed (0.02: 2 %).
+
+        Raises
+        ------
+        NotJudgeable
+            If the baseline cannot be judged here; the message says what to do.
+        """
+        check_supported(definition, baseline.solution)
+        zygote = self.zygotes.get(zygote_kind(baseline.solution, self.threads))
+        check_interpreter(definition, baseline.solution, zygote.interpreter_problems)
+        with _torch_threads(self.threads):
+            pair = Pairing(self, definition, workload, loaded, traceset_root, baseline, margin)
+            return pair.compare(evaluation)
 
     def _require_sandbox(self, definition: Definition, loaded: LoadedSolution) -> None:
         """Raise SandboxIncomplete unless candidates get every layer; nothing of ``loaded`` runs before that."""

@@ -10,7 +10,7 @@ MIN_TRIALS = 5
 _BOUNDLESS = 50.0  # logarithms: either end would be a number that no latency can be
 
 
-def student_t_quantile(probability: float, degrees: int) -> float:
+def student_t_quantile(probability: float, degrees: float) -> float:
     """Return the ``probability`` quantile of Student's t distribution with ``degrees`` degrees of freedom."""
     from scipy.special import stdtrit
 

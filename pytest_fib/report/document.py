@@ -72,13 +72,15 @@ def distinct_solutions(records: Iterable[Record]) -> list[SolutionInfo]:
 
 
 def score_rows(records: Iterable[Record]) -> list[Score]:
-    """Return one score per definition and solution, in the order in which they were first seen."""
+    """Return a score per definition and solution, in the order of appearance, then those against baselines."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         measurement = record["measurement"]
         if measurement is not None:
             groups.setdefault((measurement["definition"], measurement["solution_hash"]), []).append(record)
-    return [_score(group) for group in groups.values()]
+    against_references = [_score(group) for group in groups.values()]
+    against_baselines = (_baseline_score(group) for group in groups.values())
+    return [*against_references, *(score for score in against_baselines if score is not None)]
 
 
 def passed_speedups(records: Iterable[Record]) -> list[float]:
@@ -192,4 +194,29 @@ def _score(group: Sequence[Record]) -> Score:
         geometric_mean_speedup=geometric_mean(speedups) if speedups else None,
         win_rate=win_rate(speedups, len(group)) if timed else None,
         denominator="reference",
+    )
+
+
+def _baseline_score(group: Sequence[Record]) -> Score | None:
+    """Return the score against the baseline that ran beside the solution; None where there was none."""
+    gated = [
+        measurement
+        for measurement in (record["measurement"] for record in group if has_passed(record))
+        if measurement is not None and measurement["gate"] is not None and measurement["ratio"] is not None
+    ]
+    if not gated:
+        return None
+    first, found = gated[0], gated[0]["gate"]
+    assert found is not None
+    speedups = [1 / measurement["ratio"] for measurement in gated if measurement["ratio"]]
+    return Score(
+        solution=first["solution"],
+        solution_hash=first["solution_hash"],
+        definition=first["definition"],
+        workloads=len(group),
+        passed=sum(map(has_passed, group)),
+        arithmetic_mean_speedup=arithmetic_mean(speedups),
+        geometric_mean_speedup=geometric_mean(speedups),
+        win_rate=win_rate(speedups, len(group)),
+        denominator=found["baseline"],
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fib.data.text import escape
-from pytest_fib.report.units import format_error
+from pytest_fib.report.units import format_error, format_latency
 
 if TYPE_CHECKING:
-    from pytest_fib.data.evaluation import Evaluation, Mismatch
+    from pytest_fib.data.evaluation import Evaluation, Gating, Mismatch
     from pytest_fib.data.fuzzing import Failing, Search
 
 LINE_LIMIT = 400
@@ -40,6 +40,42 @@ def failure_text(evaluation: Evaluation, *, command: str, shown_before: bool = F
         f"to reproduce{_about_inputs(evaluation)}:\n  {escape(command, 4000)}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def gate_text(evaluation: Evaluation, gating: Gating, *, command: str) -> str:
+    """Return the failure message of an evaluation that passed and that the gate does not let pass."""
+    parts = [
+        _headline(evaluation, "UNSTEADY" if gating.unsteady else gating.verdict or "NOT GATED"),
+        _gate_reason(gating),
+        f"to reproduce (inputs are drawn anew):\n  {escape(command, 4000)}",
+    ]
+    return "\n".join(parts)
+
+
+def _gate_reason(gating: Gating) -> str:
+    if gating.verdict is None or gating.ratio is None or gating.ratio_ci is None:
+        baseline = escape(gating.baseline, _LABEL)
+        return f"  no comparison with the baseline {baseline}: {escape(gating.reason, LINE_LIMIT)}"
+    low, high = gating.ratio_ci
+    lines = [
+        f"  {format_latency(gating.latency_ms)} against {format_latency(gating.baseline_latency_ms)} of the baseline "
+        f"{escape(gating.baseline, _LABEL)}: {gating.ratio:.3f} times as long (interval {low:.3f} to {high:.3f}), "
+        f"{1 + gating.margin:.4g} times is allowed",
+        f"  {_about_blocks(gating)}",
+    ]
+    if gating.unsteady:
+        lines.append(
+            "  its blocks scatter several times as much as those of the baseline, which hides how slow it is"
+        )
+    return "\n".join(lines)
+
+
+def _about_blocks(gating: Gating) -> str:
+    counts = [len(stage.baseline_ms) for stage in gating.stages]
+    if gating.scatter is None:
+        return f"by the numbers of {counts[0]} earlier runs"
+    confirmed = f", and again in {counts[1]} others" if len(counts) > 1 else ""
+    return f"seen in {counts[0]} pairs of fresh processes{confirmed}; their ratios scatter by {gating.scatter:.1%}"
 
 
 def fuzz_text(found: Search, *, command: str, path: str) -> str:
@@ -97,11 +133,11 @@ def log_text(log: str) -> str:
     return "\n".join(f"  {escape(line, LINE_LIMIT)}".rstrip() for line in lines)
 
 
-def _headline(evaluation: Evaluation) -> str:
+def _headline(evaluation: Evaluation, word: str = "") -> str:
     axes = ", ".join(f"{escape(name, _LABEL)}={size}" for name, size in evaluation.axes.items())
     where = f"workload {escape(evaluation.workload, _LABEL)}" + (f" ({escape(axes)})" if axes else "")
     return (
-        f"{evaluation.status.value}: {escape(evaluation.solution, _LABEL)} "
+        f"{word or evaluation.status.value}: {escape(evaluation.solution, _LABEL)} "
         f"on {escape(evaluation.definition, 120)}, {where}"
     )
 

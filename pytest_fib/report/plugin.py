@@ -13,9 +13,9 @@ import pytest
 from pytest_fib.bridge import benchmark
 from pytest_fib.bridge.xdist import is_worker
 from pytest_fib.data.layers import missing_layers
-from pytest_fib.data.text import escape
+from pytest_fib.data.text import escape, slug
 from pytest_fib.errors import SettingsError
-from pytest_fib.report import terminal
+from pytest_fib.report import gate, terminal
 from pytest_fib.report.document import build_document, check_target, jsonable, write_document, write_text
 from pytest_fib.report.environment import describe_run
 from pytest_fib.report.github import GithubSurface, on_github
@@ -31,6 +31,7 @@ CARRIER_NAME = "fib-record-carrier"
 REPORTER_NAME = "fib-reporter"
 PROGRESS_NAME = "fib-progress"
 GITHUB_NAME = "fib-github"
+SUITE_NAME = "fib-suite-gate"
 
 
 class ReportSettings(Protocol):
@@ -47,6 +48,10 @@ class ReportSettings(Protocol):
     @property
     def html(self) -> Path | None:
         """The page to write."""
+
+    @property
+    def aa(self) -> bool:
+        """Whether each solution is its own baseline."""
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as JSON can hold it."""
@@ -70,6 +75,7 @@ class ReportPlugin:
                 _check_target(path, flag)
         reporter = RunReporter(config, self._settings, self._timer)
         config.pluginmanager.register(reporter, REPORTER_NAME)
+        config.pluginmanager.register(SuiteGate(config, reporter), SUITE_NAME)
         if on_github(os.environ):
             surface = GithubSurface(lambda: _outline(reporter.records), os.environ)
             config.pluginmanager.register(surface, GITHUB_NAME)
@@ -154,8 +160,12 @@ class RunReporter:
         if verbosity > -2 and records:
             others = (terminal.fuzz_line(records), terminal.sandbox_line(records))
             lines = [terminal.summary_line(records), *(line for line in others if line)]
+            lines += [terminal.Line(text) for text in self._about_gate(records)]
             self._write_lines(terminalreporter, lines)
         self._write_lines(terminalreporter, [terminal.Line(text, {"red": True}) for text in self._problems])
+
+    def _about_gate(self, records: list[Record]) -> list[str]:
+        return gate.gate_lines(records) + (gate.aa_lines(records) if self._settings.aa else [])
 
     def _details(self, records: list[Record], verbosity: int) -> list[terminal.Line]:
         width = self._config.get_terminal_writer().fullwidth
@@ -212,6 +222,40 @@ class RunReporter:
         problem = f"{escape(what, 400)}: {escape(error.strerror or str(error))}"
         if problem not in self._problems:
             self._problems.append(problem)
+
+
+class SuiteGate:
+    """Fails the run where a solution is slower over all its workloads, though perhaps on none of them for certain."""
+
+    def __init__(self, config: pytest.Config, reporter: RunReporter) -> None:
+        self._config = config
+        self._reporter = reporter
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Report after the last item: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtestloop"""
+        result = yield
+        for verdict in gate.suite_verdicts(self._reporter.records):
+            if verdict.fails:
+                session.testscollected += 1
+                self._report(verdict)
+        return result
+
+    def _report(self, verdict: gate.SuiteVerdict) -> None:
+        nodeid = f"fib/gate::{slug(verdict.definition)}::{slug(verdict.solution)}"
+        report = pytest.TestReport(
+            nodeid=nodeid,
+            location=("fib/gate", None, nodeid.partition("::")[2]),
+            keywords={},
+            outcome="failed",
+            longrepr=verdict.text,
+            when="call",
+            user_properties=[("verdict", verdict.finding.verdict), ("ratio", verdict.finding.ratio)],
+        )
+        # There is no such item to run again.
+        manager = self._config.pluginmanager
+        forgetful = [plugin for plugin in map(manager.get_plugin, ("lfplugin", "stepwiseplugin")) if plugin]
+        manager.subset_hook_caller("pytest_runtest_logreport", forgetful)(report=report)
 
 
 def _check_target(path: Path, flag: str) -> None:

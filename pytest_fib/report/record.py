@@ -17,7 +17,7 @@ import pytest
 from pytest_fib.report.environment import Machine, find_machine
 
 if TYPE_CHECKING:
-    from pytest_fib.data.evaluation import Evaluation, Timing
+    from pytest_fib.data.evaluation import Evaluation, Gating, Timing
     from pytest_fib.data.fuzzing import Failing, Search
     from pytest_fib.data.solution import LoadedSolution
     from pytest_fib.data.trace import Trace
@@ -25,6 +25,27 @@ if TYPE_CHECKING:
 
 TRACE_LOG_LIMIT = 64 * 1024
 """Characters of log and output that a trace keeps."""
+
+
+class StageRecord(TypedDict):
+    """Milliseconds per call, block by block."""
+
+    candidate_ms: list[float]
+    baseline_ms: list[float]
+
+
+class GateRecord(TypedDict):
+    """What the gate knows beside verdict and ratio; latencies in milliseconds."""
+
+    baseline: str
+    margin: float
+    reason: str
+    latency_ms: float | None
+    baseline_latency_ms: float | None
+    scatter: float | None
+    detectable: float | None
+    unsteady: bool
+    stages: list[StageRecord]
 
 
 class Measurement(TypedDict):
@@ -61,6 +82,7 @@ class Measurement(TypedDict):
     ratio: float | None
     ratio_ci: list[float] | None
     failure: str | None
+    gate: GateRecord | None
 
 
 class SolutionInfo(TypedDict):
@@ -284,7 +306,7 @@ def nodeid_of(record: Record) -> str:
 
 
 def junit_scalars(record: Record) -> list[tuple[str, object]]:
-    """Return the properties that JUnit XML shows: status, and latency and speedup where there are any."""
+    """Return the properties that JUnit XML shows: status; latency, speedup, verdict, ratio if known."""
     measurement = record["measurement"]
     if measurement is None:
         return []
@@ -292,6 +314,8 @@ def junit_scalars(record: Record) -> list[tuple[str, object]]:
         "status": measurement["status"],
         "latency_ms": measurement["latency_ms"],
         "speedup": record["speedup"],
+        "verdict": measurement["verdict"],
+        "ratio": measurement["ratio"],
     }
     return [(name, value) for name, value in scalars.items() if value is not None]
 
@@ -363,7 +387,7 @@ def _trace_log(evaluation: Evaluation) -> str:
 
 
 def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
-    timing = evaluation.timing
+    timing, gating = evaluation.timing, evaluation.gating
     interval = None if timing is None else timing.ci95_ms
     return Measurement(
         definition=_text(evaluation.definition),
@@ -395,10 +419,28 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         else _finite(timing.floor_ms / timing.latency_ms),
         remarks=[_text(remark) for remark in evaluation.remarks],
         synthesized=[_text(name) for name in evaluation.synthesized],
-        verdict=None,
-        ratio=None,
-        ratio_ci=None,
+        verdict=None if gating is None else gating.verdict,
+        ratio=None if gating is None else gating.ratio,
+        ratio_ci=None if gating is None or gating.ratio_ci is None else list(gating.ratio_ci),
+        gate=None if gating is None else _gate_record(gating),
         failure=None,
+    )
+
+
+def _gate_record(gating: Gating) -> GateRecord:
+    return GateRecord(
+        baseline=_text(gating.baseline),
+        margin=gating.margin,
+        reason=_text(gating.reason),
+        latency_ms=gating.latency_ms,
+        baseline_latency_ms=gating.baseline_latency_ms,
+        scatter=gating.scatter,
+        detectable=gating.detectable,
+        unsteady=gating.unsteady,
+        stages=[
+            StageRecord(candidate_ms=list(stage.candidate_ms), baseline_ms=list(stage.baseline_ms))
+            for stage in gating.stages
+        ],
     )
 
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pytest_fib.data.layers import in_words, missing_layers
 from pytest_fib.data.text import escape
 from pytest_fib.measure.scores import arithmetic_mean, geometric_mean
+from pytest_fib.report import gate
 from pytest_fib.report.document import has_passed, passed_speedups
 from pytest_fib.report.record import Measurement, Record
 from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
 
-COLUMNS = ("workload", "status", "latency", "reference", "speedup", "worst abs/rel")
+COLUMNS = ("workload", "status", "latency", "reference", "speedup", "vs baseline", "worst abs/rel")
+
+BASELINE = "vs baseline"
+"""The column that is there only where a baseline was named."""
 
 ROW_LIMIT = 200
 """Rows that are shown without ``-v``."""
@@ -51,7 +55,7 @@ def table_lines(records: Sequence[Record], *, width: int, row_limit: int | None 
             break
         lines.append(Line(_heading(group, width), {"bold": True}))
         lines += [
-            Line(layout.line(row), {} if has_passed(record) else {"red": True})
+            Line(layout.line(row), {} if has_passed(record) and not gate.is_slower(record) else {"red": True})
             for row, record in zip(layout.labelled(group.rows)[:left], group.records, strict=False)
         ]
         left -= len(group.rows)
@@ -165,11 +169,11 @@ class _Layout:
 
     @classmethod
     def fit(cls, rows: Sequence[Mapping[str, str]], width: int) -> _Layout:
-        """Leave out what nothing was timed for; shorten the label, then drop columns, until the table fits."""
+        """Leave out what nothing was timed or gated for; shorten the label, then drop columns, until it fits."""
         columns = tuple(
             column
             for column in COLUMNS
-            if column not in _TIMED or any(row[column] != MISSING for row in rows)
+            if column not in (*_TIMED, BASELINE) or any(row[column] != MISSING for row in rows)
         )
         for dropped in ("", *_DROPPED_FIRST):
             columns = tuple(column for column in columns if column != dropped)
@@ -256,6 +260,7 @@ def _cells(label: str, record: Record, measurement: Measurement) -> dict[str, st
         format_interval(measurement["latency_ms"], None if interval is None else (interval[0], interval[1])),
         format_latency(record["reference_latency_ms"]),
         format_ratio(record["speedup"]),
+        gate.cell(measurement),
         _worst_error(record),
     )
     return {**dict(zip(COLUMNS, cells, strict=True)), "uuid": escape(measurement["workload"][:8])}

@@ -114,6 +114,7 @@ class Settings:
     report: Path | None
     traces: Path | None
     html: Path | None = None
+    aa: bool = False
 
     def resolved(self) -> dict[str, Any]:
         return {"report": self.report, "traces": self.traces}

@@ -1,0 +1,25 @@
+"""Plans that begin later: the inputs of calls far behind those that anybody has seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pytest_fib.inputs.plan import InputPlan
+
+
+class Shifted(InputPlan):
+    """The inputs of ``plan`` from its call ``first`` on, which here is call 0."""
+
+    def __init__(self, plan: InputPlan, first: int) -> None:
+        vars(self).update(vars(plan))
+        self._first = first
+
+    def distribution(self, call: int) -> str:
+        """Return what the plain random float inputs of ``call`` are like."""
+        return super().distribution(self._first + call)
+
+    def draw(self, call: int, *more: Any, **named: Any) -> dict[str, torch.Tensor]:
+        """Return the inputs of the call that is ``first`` calls later in the plan."""
+        return super().draw(self._first + call, *more, **named)
