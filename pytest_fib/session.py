@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from pytest_fib.baselines import check_gate, find_baselines
+from pytest_fib.baselines import Key, Numbers, check_gate, find_baselines
 from pytest_fib.data.evaluation import Gating
 from pytest_fib.data.files import shown
 from pytest_fib.data.text import escape
@@ -32,6 +32,7 @@ from pytest_fib.named import (
     traceset_of,
     tracesets_of_arguments,
 )
+from pytest_fib.report.environment import find_gpu, find_machine, usable_cores
 from pytest_fib.settings import Settings
 
 if TYPE_CHECKING:
@@ -208,16 +209,25 @@ class FibSession:
         if baseline is None or not evaluation.passed:
             return evaluation
         margin = self.settings.max_slowdown
+        name = baseline.name if isinstance(baseline, Numbers) else baseline.solution.name
         if evaluation.timing is None:
-            reason = "nothing was timed in this run"
-        else:
-            try:
-                return judge.compare(
-                    evaluation, definition, workload, loaded, traceset_root, baseline, margin
-                )
-            except NotJudgeable as error:
-                reason = f"the baseline cannot be judged here: {error}"
-        return replace(evaluation, gating=Gating(baseline.solution.name, margin, reason=reason))
+            return replace(evaluation, gating=Gating(name, margin, reason="nothing was timed in this run"))
+        if isinstance(baseline, Numbers):
+            return baseline.gate(evaluation, self._key(evaluation.timing.clock), margin)
+        try:
+            return judge.compare(evaluation, definition, workload, loaded, traceset_root, baseline, margin)
+        except NotJudgeable as error:
+            reason = f"the baseline cannot be judged here: {error}"
+            return replace(evaluation, gating=Gating(name, margin, reason=reason))
+
+    def _key(self, clock: str) -> Key:
+        """What earlier runs must have had in common with this one to be comparable."""
+        device = resolve_device(self.settings.device)
+        machine, gpu = find_machine(device), find_gpu(device)
+        how = self.settings.resolved()
+        counts = (how["profile"], how["warmup_runs"], how["iterations"], how["trials"], how["isolation"])
+        versions = tuple(sorted(machine.libs.items()))
+        return Key(machine.hardware, gpu.driver if gpu else None, clock, (*counts, usable_cores()), versions)
 
     def fuzz_judge(self, definition: Definition) -> Judge:
         """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""

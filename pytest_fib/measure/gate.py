@@ -29,7 +29,7 @@ LEAST_RUNS = 5
 _BEYOND = math.log(1.05 / 1.02)  # how far beyond the margin a slow-down is that should not be missed
 _PLANNED_POWER = 0.99
 _SHOWN_POWER = 0.95
-_UNSTEADY = 4.0  # interquartile ranges of 25 equal ones differ by so much once in some ten thousand
+_UNSTEADY = 6.0  # interquartile ranges of 25 blocks differ by less, even where some blocks are bad by chance
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def describe_run(
         "hardware": gpu.name if gpu else cpu_model(),
         "driver": gpu.driver if gpu else None,
         "clocks": dict(gpu.clocks) if gpu else cpu_clocks(),
-        "cpu": {"model": cpu_model(), "cores": os.cpu_count(), "usable_cores": _usable_cores()},
+        "cpu": {"model": cpu_model(), "cores": os.cpu_count(), "usable_cores": usable_cores()},
         "os": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libs": library_versions(),
@@ -179,5 +179,6 @@ def _output_of(command: Sequence[str]) -> str | None:
     return done.stdout
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int | None:
+    """Return how many cores this process may use; None where the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
