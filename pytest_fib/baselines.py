@@ -39,7 +39,7 @@ class Key:
 
     def difference(self, now: Key) -> str:
         """Return what of this is not so now, in words; empty if all is as it was."""
-        parts = [
+        parts: list[tuple[str, object, object]] = [
             ("device", self.hardware, now.hardware),
             ("driver", self.driver, now.driver),
             ("clock", self.clock, now.clock),

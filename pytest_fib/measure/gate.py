@@ -90,6 +90,11 @@ def confirmed(first: Finding, second: Finding | None) -> Verdict:
     return second.verdict if second.verdict in ("SLOWER", "SAME") else "AMBIGUOUS"
 
 
+def suite_margin(margin: float) -> float:
+    """Return the slow-down that is allowed over all workloads: 1 % less than for one, or half of it."""
+    return max(margin / 2, margin - 0.01)
+
+
 def find_of_suite(workloads: Sequence[Finding], margin: float) -> Finding:
     """Return what the mean over workloads says; they are the ones that matter, not a sample of others.
 

@@ -37,8 +37,8 @@ class SuiteVerdict:
         return (
             f"SLOWER over all: {escape(self.solution, 60)} on {escape(self.definition, 120)}, mean over "
             f"{self.workloads} workloads\n  {ratio_text(self.finding.ratio, self.finding.ratio_ci)} as long as the "
-            f"baseline {escape(self.baseline, 60)}; allowed over all is {1 + self.margin:.4g}, half of the margin of "
-            "one workload"
+            f"baseline {escape(self.baseline, 60)}; allowed over all is {1 + self.margin:.4g}, less than for "
+            "a single workload"
         )
 
 
@@ -133,7 +133,7 @@ def _first_finding(found: GateRecord) -> gate.Finding:
 
 def _suite_verdict(group: Sequence[tuple[Measurement, GateRecord]]) -> SuiteVerdict:
     measurement, found = group[0]
-    margin = found["margin"] / 2
+    margin = gate.suite_margin(found["margin"])
     finding = gate.find_of_suite([_first_finding(each) for _, each in group], margin)
     return SuiteVerdict(
         measurement["definition"], measurement["solution"], found["baseline"], margin, len(group), finding

@@ -1,0 +1,222 @@
+"""Two solutions side by side: order, inputs and verdicts with made-up clocks, and once with real processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from pytest_fib.data.evaluation import Evaluation, Gating, Timing
+from pytest_fib.data.solution import LoadedSolution
+from pytest_fib.data.trace import EvaluationStatus
+from pytest_fib.judge import JudgeSession, pairing
+from pytest_fib.judge.bench import Bench, Request
+from pytest_fib.judge.candidate import Interval
+from pytest_fib.judge.failures import CandidateDied
+from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.pairing import Arm, Pairing
+from pytest_fib.judge.schedule import Schedule
+from pytest_fib.judge.trials import Trial
+
+from .conftest import HONEST, SCALE_ADD, Judge, in_call, solution, workload
+
+OTHER = solution(HONEST + "\n# the baseline\n")
+Latency = Callable[[str, int], float]
+
+
+@dataclass
+class Clock:
+    """Stands in for candidates: ``latency(arm, block)`` is what all calls of a block take, in nanoseconds."""
+
+    latency: Latency
+    seen: list[tuple[str, torch.Tensor, int]] = field(default_factory=list)
+
+    def block(self, arm: Arm, bench: Bench, schedule: Schedule) -> Trial:
+        name = "theirs" if arm._loaded is OTHER else "ours"
+        number = sum(seen[0] == name for seen in self.seen)
+        self.seen.append((name, bench.inputs.draw(0)["x"].clone(), int(bench.random.integers(1 << 40))))
+        bench.tally.calls += 10
+        elapsed = round(self.latency(name, number) * schedule.calls_per_request)
+        return Trial([Request(schedule.calls_per_request)] * 10, [Interval(elapsed)] * 10)
+
+
+@pytest.fixture
+def compared(
+    session: JudgeSession, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Latency], tuple[Evaluation, Clock]]:
+    """Compare with made-up latencies."""
+    evaluation = Evaluation(
+        definition=SCALE_ADD.name,
+        op_type="test",
+        workload="rows-4",
+        axes={"rows": 4},
+        solution="under_test",
+        solution_hash="",
+        status=EvaluationStatus.PASSED,
+        timestamp="2026-01-01T00:00:00+00:00",
+        timing=Timing(((0.1,) * 5,) * 5, 0.1, 0.001, 1, None),
+        calls=100,
+    )
+
+    def probe(arm: Arm, bench: Bench) -> float:
+        bench.tally.reference_ns.append(1000)
+        return 100_000.0
+
+    def compare(latency: Latency) -> tuple[Evaluation, Clock]:
+        clock = Clock(latency)
+        monkeypatch.setattr(Arm, "block", lambda *arguments: clock.block(*arguments))
+        monkeypatch.setattr(Arm, "probe", probe)
+        monkeypatch.setattr(Arm, "handovers", lambda *_: (Handover(), Handover()))
+        pair = Pairing(session, SCALE_ADD, workload(), solution(), None, OTHER, 0.02)
+        return pair.compare(evaluation), clock
+
+    return compare
+
+
+def noisy(slowdown: float, scatter: float, seed: int = 1) -> Latency:
+    draw = random.Random(seed)
+
+    def latency(arm: str, block: int) -> float:
+        return 1e5 * math.exp(draw.gauss(0, scatter / math.sqrt(2))) * (1 + slowdown * (arm == "ours"))
+
+    return latency
+
+
+def gating_of(evaluation: Evaluation) -> Gating:
+    assert evaluation.gating is not None
+    return evaluation.gating
+
+
+class TestBlocks:
+    def test_the_order_is_abba_baab_and_both_get_the_same_inputs(self, compared) -> None:
+        _, clock = compared(noisy(0.0, 0.004))
+        assert [name[0] for name, _, _ in clock.seen] == list("ottotoottootot")
+        contents = []
+        for first, second in zip(clock.seen[::2], clock.seen[1::2], strict=True):
+            assert torch.equal(first[1], second[1])
+            assert first[2] == second[2]  # and requests in the same order
+            contents.append(first[1])
+        assert not any(torch.equal(a, b) for a, b in itertools.pairwise(contents))
+
+    def test_more_scatter_means_more_blocks(self, compared) -> None:
+        counts = [
+            len(gating_of(compared(noisy(0.0, s, 4))[0]).stages[0].candidate_ms) for s in (0.004, 0.02, 0.3)
+        ]
+        assert counts[0] == 7
+        assert 7 < counts[1] < 25
+        assert counts[2] == 25
+
+    def test_calls_are_counted_with_those_of_the_evaluation(self, compared) -> None:
+        evaluation, _ = compared(noisy(0.0, 0.004))
+        assert evaluation.calls == 100 + 7 * 10
+
+
+class TestVerdicts:
+    def test_slower_needs_two_stages_of_different_blocks(self, compared) -> None:
+        evaluation, clock = compared(noisy(0.1, 0.005))
+        gating = gating_of(evaluation)
+        assert gating.verdict == "SLOWER"
+        assert gating.fails()
+        assert len(gating.stages) == 2
+        assert len({tuple(inputs.flatten().tolist()) for _, inputs, _ in clock.seen}) == len(clock.seen) // 2
+        assert gating.ratio == pytest.approx(1.1, rel=0.01)
+        assert gating.ratio_ci is not None
+        assert gating.ratio_ci[0] < gating.ratio < gating.ratio_ci[1]
+        assert gating.baseline_latency_ms == pytest.approx(0.1, rel=0.02)
+
+    def test_what_only_the_first_stage_saw_is_not_slower(self, compared) -> None:
+        draw = noisy(0.0, 0.004)
+        gating = gating_of(compared(lambda arm, n: draw(arm, n) * (1.1 if arm == "ours" and n < 7 else 1))[0])
+        assert len(gating.stages) == 2
+        assert gating.verdict == "SAME"
+
+    @pytest.mark.parametrize(("slowdown", "verdict"), [(0.0, "SAME"), (-0.1, "FASTER")])
+    def test_one_stage_is_enough_otherwise(self, compared, slowdown: float, verdict: str) -> None:
+        gating = gating_of(compared(noisy(slowdown, 0.005))[0])
+        assert (gating.verdict, len(gating.stages), gating.fails(strict=True)) == (verdict, 1, False)
+
+    def test_noise_is_ambiguous_and_fails_where_the_gate_is_strict(self, compared) -> None:
+        gating = gating_of(compared(noisy(0.0, 0.3))[0])
+        assert gating.verdict == "AMBIGUOUS"
+        assert not gating.fails()
+        assert gating.fails(strict=True)
+        assert gating.detectable is not None
+        assert gating.detectable > 0.1
+
+    def test_noise_of_the_candidates_own_does_not_hide_it(self, compared) -> None:
+        draw, calm = random.Random(3), noisy(0.0, 0.004)
+        gating = gating_of(
+            compared(lambda arm, n: calm(arm, n) * (draw.choice((0.7, 1.3)) if arm == "ours" else 1))[0]
+        )
+        assert gating.verdict == "AMBIGUOUS"
+        assert gating.unsteady
+        assert gating.fails()
+
+    def test_false_alarms(self, compared) -> None:
+        verdicts = [gating_of(compared(noisy(0.0, 0.01, seed))[0]).verdict for seed in range(10)]
+        assert "SLOWER" not in verdicts
+
+
+class TestFailures:
+    @staticmethod
+    def dying(who: str) -> Latency:
+        def latency(arm: str, block: int) -> float:
+            if (arm, block) == (who, 3):
+                raise CandidateDied("the candidate process was killed")
+            return 1e5
+
+        return latency
+
+    def test_a_candidate_that_fails_in_a_block_fails(self, compared) -> None:
+        evaluation, _ = compared(self.dying("ours"))
+        assert evaluation.status is EvaluationStatus.RUNTIME_ERROR
+        assert "was killed" in evaluation.log
+        assert gating_of(evaluation).verdict is None
+
+    def test_a_baseline_that_fails_leaves_the_item_without_a_gate(self, compared) -> None:
+        evaluation, _ = compared(self.dying("theirs"))
+        assert evaluation.passed
+        gating = gating_of(evaluation)
+        assert gating.verdict is None
+        assert not gating.fails()
+        assert "the baseline itself is RUNTIME_ERROR here (the candidate process was killed)" in gating.reason
+
+
+class TestRealProcesses:
+    @staticmethod
+    def compare(
+        session: JudgeSession, judge: Judge, ours: LoadedSolution, theirs: LoadedSolution
+    ) -> Evaluation:
+        evaluation = judge(ours)
+        assert evaluation.passed, evaluation.log
+        return session.compare(evaluation, SCALE_ADD, workload(), ours, None, theirs, 0.02)
+
+    def test_a_kernel_that_takes_twice_as_long(
+        self, session: JudgeSession, judge: Judge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pairing, "_STAGE_S", 0.0)  # no time for more blocks than the least
+        spin = "for _ in range({}): x * w".format
+        ours, theirs = (solution(in_call(spin(count))) for count in (80, 30))
+        gating = gating_of(self.compare(session, judge, ours, theirs))
+        assert gating.verdict == "SLOWER"
+        assert gating.ratio is not None
+        assert 1.5 < gating.ratio < 4
+
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            (HONEST.replace("+ bias", "- bias"), "the baseline itself is INCORRECT_NUMERICAL here"),
+            ("import not_there", "COMPILE_ERROR here (ModuleNotFoundError"),
+        ],
+    )
+    def test_a_baseline_that_is_wrong(
+        self, session: JudgeSession, judge: Judge, source: str, reason: str
+    ) -> None:
+        evaluation = self.compare(session, judge, solution(), solution(source))
+        assert evaluation.passed
+        assert reason in gating_of(evaluation).reason
