@@ -165,7 +165,7 @@ class FuzzItem(SolutionItem):
 
         file, loaded = self.parent.parent, self.parent.named.loaded
         definition, root = file.definition, file.traceset.root
-        judge = self.fib.fuzz_judge(definition)
+        judge = self.fib.fuzz_judge(definition, loaded.solution)
         wanted = self.fib.settings.fuzz
         about = f"{definition.name}\0{loaded.solution.name}".encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(about, digest_size=8).digest()

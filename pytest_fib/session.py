@@ -38,7 +38,7 @@ from pytest_fib.settings import Settings
 if TYPE_CHECKING:
     from pytest_fib.data.definition import Definition
     from pytest_fib.data.evaluation import Evaluation
-    from pytest_fib.data.solution import LoadedSolution
+    from pytest_fib.data.solution import LoadedSolution, Solution
     from pytest_fib.data.workload import Workload
     from pytest_fib.judge.config import JudgeConfig
 
@@ -175,8 +175,8 @@ class FibSession:
         known = [other for other in (traceset, *self.tracesets) if knows_definition(other, name)]
         return (known[0] if known else traceset).definition(name)
 
-    def judge_config(self, definition: str, op_type: str) -> JudgeConfig:
-        """How solutions of one definition are judged; raises NoDevice."""
+    def judge_config(self, definition: str, op_type: str, solution: Solution | None = None) -> JudgeConfig:
+        """How ``solution``, or any that runs on a CPU, is judged on one definition; raises NoDevice."""
         from pytest_fib.bridge.benchmark import timing_disabled
         from pytest_fib.judge.config import JudgeConfig
 
@@ -186,7 +186,7 @@ class FibSession:
             sampling = replace(sampling, timing=False)
         return JudgeConfig(
             secret=self.secret,
-            device=resolve_device(settings.device),
+            device=resolve_device(settings.device, solution),
             seed=settings.seed,
             isolation=settings.isolation,
             limits=settings.limits(),
@@ -203,7 +203,7 @@ class FibSession:
         self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path
     ) -> Evaluation:
         """Judge one solution on one workload; raises NotJudgeable or DataError."""
-        judge = self.judge(self.judge_config(definition.name, definition.op_type))
+        judge = self.judge(self.judge_config(definition.name, definition.op_type, loaded.solution))
         evaluation = judge.evaluate(definition, workload, loaded, traceset_root)
         baseline = loaded if self.settings.aa else self.baselines.get(definition.name)
         if baseline is None or not evaluation.passed:
@@ -229,9 +229,9 @@ class FibSession:
         versions = tuple(sorted(machine.libs.items()))
         return Key(machine.hardware, gpu.driver if gpu else None, clock, (*counts, usable_cores()), versions)
 
-    def fuzz_judge(self, definition: Definition) -> Judge:
+    def fuzz_judge(self, definition: Definition, solution: Solution) -> Judge:
         """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""
-        config = self.judge_config(definition.name, definition.op_type)
+        config = self.judge_config(definition.name, definition.op_type, solution)
         limits = replace(config.limits, timeout_s=min(config.limits.timeout_s, FUZZ_TIMEOUT_S))
         sampling = replace(config.sampling, trials=FUZZ_CALLS, timing=False)
         return self.judge(
@@ -281,11 +281,38 @@ class FibSession:
 _QUIET_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
-def resolve_device(device: str) -> str:
-    """Return where to judge for what ``--fib-device`` says; raises NoDevice for what cannot be had."""
-    if device in ("auto", "cpu"):
+def resolve_device(device: str, solution: Solution | None = None) -> str:
+    """Return where to judge for what ``--fib-device`` says: ``cpu`` or ``cuda:N``.
+
+    ``auto`` is the first CUDA device if there is one and ``solution`` is written for more than a CPU.
+
+    Raises
+    ------
+    NoDevice
+        If the device cannot be had.
+    """
+    if device == "cpu" or (device == "auto" and not (solution and _wants_gpu(solution))):
         return "cpu"
-    raise NoDevice(f"there is no judging on {device} in this version: use --fib-device=cpu")
+    from pytest_fib.candidate.sandbox.policy import nvidia_devices
+
+    count = 0
+    if nvidia_devices():  # without a driver there is no need to wait for torch
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        seen = f"torch sees {count} CUDA devices" if count else "torch sees no CUDA device"
+        raise NoDevice(f"there is no judging on {device}: {seen}; use --fib-device=cpu")
+    return f"cuda:{index}"
+
+
+def _wants_gpu(solution: Solution) -> bool:
+    from pytest_fib.judge.orders import runs_on_gpu
+
+    return runs_on_gpu(solution)
 
 
 def _judge_session(config: JudgeConfig) -> Judge:

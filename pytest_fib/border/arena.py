@@ -33,6 +33,7 @@ _STAGGER = 5 * ALIGN
 GO = 0
 CALLS = 8
 FIRST = 16
+WAKE = 24  # on a device: the candidate that is resumed has its context brought back before it waits for "go"
 READY = 0
 DONE = 8
 FAILED = 16
@@ -113,7 +114,7 @@ class Plan:
 
     ``arguments`` lists the names of the definition's inputs in order; a name that is no tensor of ``inputs`` is a
     scalar, found in ``scalars``, or one of ``in_place``: inputs that the solution has to write, which lie behind the
-    outputs and hold their content when a call begins.
+    outputs and hold their content when a call begins. With ``cuda``, inputs and outputs are device memory.
     """
 
     inputs: Region
@@ -122,6 +123,7 @@ class Plan:
     scalars: dict[str, int | float | bool]
     writable_inputs: bool
     in_place: tuple[str, ...] = ()
+    cuda: bool = False
 
     def to_text(self) -> str:
         """Return the plan as JSON text."""
@@ -133,6 +135,7 @@ class Plan:
                 "scalars": self.scalars,
                 "writable_inputs": self.writable_inputs,
                 "in_place": self.in_place,
+                "cuda": self.cuda,
             }
         )
 
@@ -147,6 +150,7 @@ class Plan:
             raw["scalars"],
             raw["writable_inputs"],
             tuple(raw["in_place"]),
+            raw["cuda"],
         )
 
 

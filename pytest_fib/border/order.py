@@ -50,7 +50,7 @@ class Order:
     Attributes
     ----------
     language
-        ``python``, ``triton`` or ``cpp``.
+        ``python``, ``triton``, ``cpp`` or ``cuda``.
     entry_file, entry_symbol
         The source file and the name in it (or the exported symbol) to call.
     sources
@@ -65,6 +65,10 @@ class Order:
         Where a build puts its product, and where a load finds it; empty where the language needs no build.
     threads
         CPU threads that the candidate may use.
+    device
+        Where its arguments are: ``cpu`` or ``cuda:N``, which the candidate sees as its only one.
+    dependencies
+        Libraries that the solution names.
     """
 
     language: str
@@ -78,6 +82,7 @@ class Order:
     threads: int = 1
     device: str = "cpu"
     optional: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Return the order as JSON text."""
@@ -87,5 +92,6 @@ class Order:
     def from_text(cls, text: str) -> Order:
         """Read what ``to_text`` wrote."""
         raw = json.loads(text)
-        raw["outputs"], raw["optional"] = tuple(raw["outputs"]), tuple(raw["optional"])
+        for name in ("outputs", "optional", "dependencies"):
+            raw[name] = tuple(raw[name])
         return cls(**raw)

@@ -25,6 +25,7 @@ LANGUAGES = {
     "python": "pytest_fib.build.python",
     "triton": "pytest_fib.build.triton",
     "cpp": "pytest_fib.build.cpp",
+    "cuda": "pytest_fib.build.cuda",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pytest_fib.build.sources import write_sources
 
 LIBRARY = "solution.so"
 FLAGS = ("-O3", "-march=native", "-std=c++17")
-_SUFFIXES = {".cpp", ".cc", ".cxx", ".c++", ".c"}
+SUFFIXES = {".cpp", ".cc", ".cxx", ".c++", ".c"}
 
 
 def build(order: Order) -> None:
@@ -25,26 +26,36 @@ def build(order: Order) -> None:
     BuildError
         With the compiler's output, if the sources do not compile or there are none.
     """
-    import tvm_ffi.cpp
-
     root = write_sources(order)
-    files = [str(root / name) for name in order.sources if Path(name).suffix.lower() in _SUFFIXES]
+    files = files_with(SUFFIXES, order, root)
     if not files:
         raise BuildError(
-            f"no source ends in one of {', '.join(sorted(_SUFFIXES))}: there is nothing to compile"
+            f"no source ends in one of {', '.join(sorted(SUFFIXES))}: there is nothing to compile"
         )
     openmp = ["-fopenmp"] if any("omp" in content for content in order.sources.values()) else []
+    compile_library(order, root, cpp_files=files, extra_cflags=[*FLAGS, *openmp], extra_ldflags=openmp)
+
+
+def files_with(suffixes: Collection[str], order: Order, root: Path) -> list[str]:
+    """Return the paths of the sources below ``root`` that end in one of ``suffixes``."""
+    return [str(root / name) for name in order.sources if Path(name).suffix.lower() in suffixes]
+
+
+def compile_library(order: Order, root: Path, **options: Any) -> None:
+    """Have TVM-FFI compile what ``options`` say, arguments of its own, into ``solution.so`` in the artifact folder.
+
+    Raises
+    ------
+    BuildError
+        With the compiler's output, if the sources do not compile.
+    """
+    import tvm_ffi.cpp
+
     build_dir = root.parent / "objects"
     build_dir.mkdir()
+    options["extra_include_paths"] = [str(root), *options.get("extra_include_paths", ())]
     try:
-        library = tvm_ffi.cpp.build(
-            "fib_solution",
-            cpp_files=files,
-            extra_cflags=[*FLAGS, *openmp],
-            extra_ldflags=openmp,
-            extra_include_paths=[str(root)],
-            build_directory=str(build_dir),
-        )
+        library = tvm_ffi.cpp.build("fib_solution", build_directory=str(build_dir), **options)
     except RuntimeError as error:
         raise BuildError(str(error)) from None
     shutil.copyfile(library, Path(order.artifact_dir) / LIBRARY)

@@ -7,21 +7,28 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
 from pytest_fib.border.arena import CONTROL_BYTES, REPLY_BYTES, Plan, Region
 
+if TYPE_CHECKING:
+    from pytest_fib.candidate.cuda import CudaSide
+
+Memory: TypeAlias = "mmap.mmap | torch.Tensor"
+
 
 @dataclass(frozen=True)
 class Mapping:
-    """The four memory files as this process sees them."""
+    """The four memory files as this process sees them; inputs and outputs are ``cuda``'s memory if there is one."""
 
     plan: Plan
-    inputs: mmap.mmap
-    outputs: mmap.mmap
+    inputs: Memory
+    outputs: Memory
     control: memoryview
     reply: memoryview
+    cuda: CudaSide | None = None
 
     def input_tensors(self, index: int) -> list[torch.Tensor]:
         """Return the input tensors of set ``index`` in the order of the arena's slots."""
@@ -32,16 +39,22 @@ class Mapping:
         return _tensors(self.outputs, self.plan.outputs, index)
 
 
-def map_arena(plan: Plan, fds: list[int]) -> Mapping:
+def map_arena(plan: Plan, fds: list[int], cuda: CudaSide | None = None) -> Mapping:
     """Map the memory files ``fds`` = inputs, outputs, control, reply."""
     inputs, outputs, control, reply = fds
+    words = (
+        memoryview(mmap.mmap(control, CONTROL_BYTES, prot=mmap.PROT_READ)).cast("Q"),
+        memoryview(mmap.mmap(reply, REPLY_BYTES)).cast("Q"),
+    )
+    if cuda is not None:
+        blocks = cuda.map(inputs, plan.inputs.nbytes), cuda.map(outputs, plan.outputs.nbytes)
+        return Mapping(plan, *blocks, *words, cuda)
     access = mmap.PROT_READ | mmap.PROT_WRITE if plan.writable_inputs else mmap.PROT_READ
     return Mapping(
         plan,
         mmap.mmap(inputs, plan.inputs.nbytes, prot=access),
         mmap.mmap(outputs, plan.outputs.nbytes),
-        memoryview(mmap.mmap(control, CONTROL_BYTES, prot=mmap.PROT_READ)).cast("Q"),
-        memoryview(mmap.mmap(reply, REPLY_BYTES)).cast("Q"),
+        *words,
     )
 
 
@@ -53,13 +66,15 @@ def read_only_on_purpose() -> Iterator[None]:
         yield
 
 
-def _tensors(memory: mmap.mmap, region: Region, index: int) -> list[torch.Tensor]:
+def _tensors(memory: Memory, region: Region, index: int) -> list[torch.Tensor]:
     start = region.stride * index
     return [_tensor(memory, start + slot.offset, slot.numel, slot.shape, slot.dtype) for slot in region.slots]
 
 
-def _tensor(memory: mmap.mmap, offset: int, numel: int, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+def _tensor(memory: Memory, offset: int, numel: int, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
     kind: torch.dtype = getattr(torch, dtype)
+    if isinstance(memory, torch.Tensor):
+        return memory[offset : offset + numel * kind.itemsize].view(kind).view(shape)
     if numel == 0:
         return torch.empty(shape, dtype=kind)
     return torch.frombuffer(memory, dtype=kind, count=numel, offset=offset).view(shape)

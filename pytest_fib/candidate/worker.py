@@ -12,15 +12,18 @@ import re
 import socket
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY, Plan
+from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY, WAKE, Plan
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
 from pytest_fib.build import BuildError, language_module
 from pytest_fib.build.sources import PACKAGE
 from pytest_fib.candidate.adapter import Kernel, OutputError, bind
 from pytest_fib.candidate.memory import Mapping, map_arena, read_only_on_purpose
+
+if TYPE_CHECKING:
+    from pytest_fib.candidate.cuda import CudaSide
 
 _MAX_TRACEBACK = 16 * 1024
 _HARNESS = (
@@ -40,6 +43,7 @@ class Worker:
         self._order: Order | None = None
         self._kernel: Kernel | None = None
         self._memory: Mapping | None = None
+        self._cuda: CudaSide | None = None
         self._calls: list[tuple[Any, ...]] = []
 
     def serve(self) -> None:
@@ -83,7 +87,9 @@ class Worker:
 
         def attach() -> None:
             plan = Plan.from_text(_read_all(plan_fd))
-            self._memory = map_arena(plan, arena)
+            if plan.cuda and self._cuda is None:
+                self._cuda = importlib.import_module("pytest_fib.candidate.cuda").CudaSide()
+            self._memory = map_arena(plan, arena, self._cuda)
             for fd in arena:
                 os.close(fd)
             self._calls = []
@@ -105,6 +111,8 @@ class Worker:
                     self._calls.append(kernel.arguments(memory, len(self._calls)))
             if not timed:
                 kernel.run(self._calls[: memory.control[CALLS]])
+                if memory.cuda is not None:
+                    memory.cuda.finish()
                 return Message(Kind.DONE)
         except BaseException as error:
             return _failed(error, Failure.RUNTIME)
@@ -115,15 +123,21 @@ class Worker:
         return None
 
     def _timed_request(self, kernel: Kernel, memory: Mapping, sequence: int) -> Message | None:
-        calls, control, reply = self._calls, memory.control, memory.reply
+        calls, control, reply, cuda = self._calls, memory.control, memory.reply, memory.cuda
         reply[READY] = sequence
-        beat = 0
+        if cuda is not None:
+            while control[WAKE] != sequence:
+                pass
+            cuda.prime()
+        beat = reply[BEAT]
         while control[GO] != sequence:
             beat += 1
             reply[BEAT] = beat  # the judge sees that this process is awake again
         try:
             first = control[FIRST]
             kernel.run(calls[first : first + control[CALLS]])
+            if cuda is not None:
+                cuda.finish()
         except BaseException as error:
             reply[FAILED] = sequence
             reply[DONE] = sequence

@@ -163,6 +163,7 @@ class Evaluation:
     wall_seconds: float = 0.0
     overhead_seconds: float = 0.0  # wall time that was neither calls nor reference nor build
     build_seconds: float = 0.0
+    device: str = "cpu"  # or "cuda:N", as the judge's process counts
     threads: int = 1  # CPU threads that candidate and reference were given
     integrity_detail: str = ""
     sandbox: tuple[tuple[str, bool, str], ...] = ()  # layer, whether it holds, why not (or a remark)

@@ -10,7 +10,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ _POISON_SCALE = 4.0
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
-class _File:
+class File:
     """A memory file and the judge's writable mapping of it."""
 
     def __init__(self, nbytes: int, name: str, candidate_writes: bool) -> None:
@@ -39,7 +39,59 @@ class _File:
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, SIZE_SEALS)
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self.fd)
+
+
+class Arena(Protocol):
+    """What a bench needs of the judge's side of an arena; ``JudgeArena`` says what each part does."""
+
+    plan: Plan
+    control: memoryview
+    reply: memoryview
+
+    @property
+    def fds(self) -> tuple[int, int, int, int]:
+        """Descriptors of inputs, outputs, control and reply."""
+
+    def fill(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Copy the inputs of one call into set ``index``."""
+
+    def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
+        """Return views of the inputs in set ``index``."""
+
+    def prepare(self, requests: Sequence[range]) -> None:
+        """Draw the secrets of the next requests."""
+
+    def poison(self, request: int, index: int) -> None:
+        """Overwrite outputs and guard zones of set ``index``."""
+
+    def lend(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Put the inputs that are written in place into set ``index``."""
+
+    def settle(self) -> None:
+        """Wait until all this is done and nothing of the candidate's runs."""
+
+    def await_idle(self) -> None:
+        """Wait until nothing of the candidate's runs beside its processes."""
+
+    def untouched(self, request: int, taken: torch.Tensor, names: Sequence[str]) -> list[frozenset[str]]:
+        """Return of each set the outputs among ``names`` that are poison still."""
+
+    def sample(self, request: int) -> None:
+        """Read secret positions of the outputs."""
+
+    def take(self, sets: range) -> torch.Tensor:
+        """Return the bytes of the outputs in ``sets``."""
+
+    def sample_agrees(self, request: int, taken: torch.Tensor) -> bool:
+        """Whether the bytes taken are those that were sampled."""
+
+    def guards_intact(self, request: int, taken: torch.Tensor) -> bool:
+        """Whether nothing was written around the outputs."""
+
+    def close(self) -> None:
+        """Give the memory back."""
 
 
 class JudgeArena:
@@ -56,10 +108,10 @@ class JudgeArena:
     def __init__(self, plan: Plan, random: np.random.Generator) -> None:
         self.plan = plan
         self._random = random
-        self._inputs = _File(plan.inputs.nbytes, "fib-inputs", plan.writable_inputs)
-        self._outputs = _File(plan.outputs.nbytes, "fib-outputs", True)
-        self._control = _File(CONTROL_BYTES, "fib-control", False)
-        self._reply = _File(REPLY_BYTES, "fib-reply", True)
+        self._inputs = File(plan.inputs.nbytes, "fib-inputs", plan.writable_inputs)
+        self._outputs = File(plan.outputs.nbytes, "fib-outputs", True)
+        self._control = File(CONTROL_BYTES, "fib-control", False)
+        self._reply = File(REPLY_BYTES, "fib-reply", True)
         self.control = memoryview(self._control.map).cast("Q")
         self.reply = memoryview(self._reply.map).cast("Q")
         self._out = np.frombuffer(self._outputs.map, dtype=np.uint8)
@@ -69,9 +121,8 @@ class JudgeArena:
             plan.outputs.stride,
             plan.outputs.sets,
         )
-        self._poisons = _poisons(plan.outputs, random)
-        self._guards = _guard_offsets(plan.outputs)
-        self._guard_values = self._poisons[:, self._guards]
+        self._poisons = poisons(plan.outputs, random)
+        self._guards = guard_offsets(plan.outputs)
         self._guard_values = self._poisons[:, self._guards]
         self._payload = _payload_offsets(plan.outputs)
         self._starts = np.zeros(0, dtype=np.int64)
@@ -123,14 +174,15 @@ class JudgeArena:
             for name, view in _views(self._outputs.map, self._lent, index).items():
                 view.copy_(inputs[name])
 
-    def untouched(self, request: int, taken: Bytes, names: Sequence[str]) -> list[frozenset[str]]:
+    def untouched(self, request: int, taken: torch.Tensor, names: Sequence[str]) -> list[frozenset[str]]:
         """Return of each set of ``request`` the outputs among ``names`` that are poison still, to the last byte."""
         poison = self._poisons[self._variants[request, : len(taken)]]
         left: list[set[str]] = [set() for _ in taken]
         for slot in self.plan.outputs.slots:
             if slot.name in names and slot.nbytes:
                 part = slice(slot.offset, slot.offset + slot.nbytes)
-                for index in np.flatnonzero((taken[:, part] == poison[:, part]).all(axis=1)).tolist():
+                same = (taken.numpy()[:, part] == poison[:, part]).all(axis=1)
+                for index in np.flatnonzero(same).tolist():
                     left[index].add(slot.name)
         return [frozenset(found) for found in left]
 
@@ -138,21 +190,28 @@ class JudgeArena:
         """Read the secret positions of ``request``: the only reading of outputs inside a timed interval."""
         np.take(self._out, self._positions[request], out=self._sampled[request], mode="clip")
 
-    def take(self, sets: range) -> Bytes:
-        """Return the bytes of the outputs in ``sets`` as a ``[sets, stride]`` array of our own."""
+    def take(self, sets: range) -> torch.Tensor:
+        """Return the bytes of the outputs in ``sets`` as ``[sets, stride]`` uint8 of our own."""
         stride = self.plan.outputs.stride
-        taken: Bytes = self._out[sets.start * stride : sets.stop * stride].reshape(len(sets), stride).copy()
-        return taken
+        return torch.from_numpy(
+            self._out[sets.start * stride : sets.stop * stride].reshape(len(sets), stride).copy()
+        )
 
-    def sample_agrees(self, request: int, taken: Bytes) -> bool:
+    def sample_agrees(self, request: int, taken: torch.Tensor) -> bool:
         """Whether the bytes taken are those that were there when the clock was read."""
         positions = self._positions[request] - self._starts[request] * self.plan.outputs.stride
-        return bool((taken.reshape(-1)[positions] == self._sampled[request]).all())
+        return bool((taken.numpy().reshape(-1)[positions] == self._sampled[request]).all())
 
-    def guards_intact(self, request: int, taken: Bytes) -> bool:
+    def guards_intact(self, request: int, taken: torch.Tensor) -> bool:
         """Whether nothing was written around the outputs."""
         expected = self._guard_values[self._variants[request, : len(taken)]]
-        return np.array_equal(np.take(taken, self._guards, axis=1), expected)
+        return np.array_equal(np.take(taken.numpy(), self._guards, axis=1), expected)
+
+    def settle(self) -> None:
+        """Nothing is left to be done before a candidate may start: what was written is there."""
+
+    def await_idle(self) -> None:
+        """Nothing runs beside the candidate's processes."""
 
     def close(self) -> None:
         """Close the descriptors; the mappings go when nothing refers to them."""
@@ -160,18 +219,17 @@ class JudgeArena:
             file.close()
 
 
-def tensors_of(taken: Bytes, region: Region) -> dict[str, torch.Tensor]:
-    """Return the outputs in ``taken`` (``[calls, stride]`` bytes) as one tensor ``[calls, *shape]`` per output."""
+def tensors_of(taken: torch.Tensor, region: Region) -> dict[str, torch.Tensor]:
+    """Return the outputs in ``taken`` (``[calls, stride]`` uint8) as one tensor ``[calls, *shape]`` per output."""
     calls = len(taken)
-    rows = torch.from_numpy(taken)
     tensors = {}
     for slot in region.slots:
         kind: torch.dtype = getattr(torch, slot.dtype)
-        part = rows[:, slot.offset : slot.offset + slot.nbytes].contiguous()
+        part = taken[:, slot.offset : slot.offset + slot.nbytes].contiguous()
         tensors[slot.name] = (
             part.view(kind).view(calls, *slot.shape)
             if slot.numel
-            else torch.empty((calls, *slot.shape), dtype=kind)
+            else torch.empty((calls, *slot.shape), dtype=kind, device=taken.device)
         )
     return tensors
 
@@ -195,7 +253,7 @@ def _views(memory: mmap.mmap, region: Region, index: int) -> dict[str, torch.Ten
     return views
 
 
-def _poisons(region: Region, random: np.random.Generator) -> Bytes:
+def poisons(region: Region, random: np.random.Generator) -> Bytes:
     """Return a few ``[variants, stride]`` byte patterns: values that a kernel might have computed, never NaN.
 
     Zeros or NaN would tell a candidate that nothing has been written yet; they would also make a kernel that
@@ -221,7 +279,8 @@ def plausible(count: int, kind: torch.dtype, random: np.random.Generator) -> tor
     return torch.from_numpy(random.integers(0, 120, count)).to(kind)
 
 
-def _guard_offsets(region: Region) -> npt.NDArray[np.int64]:
+def guard_offsets(region: Region) -> npt.NDArray[np.int64]:
+    """Return the offsets of all bytes of guard zones within one set."""
     zones: list[range] = []
     for slot in region.slots:
         end = slot.offset + slot.nbytes

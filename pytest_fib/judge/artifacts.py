@@ -51,18 +51,20 @@ class Artifacts:
         self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._failures.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def product(self, solution: Solution, build: Callable[[Path], None]) -> tuple[Path, float]:
+    def product(
+        self, solution: Solution, build: Callable[[Path], None], architecture: str = ""
+    ) -> tuple[Path, float]:
         """Return the folder with the product of ``solution`` and the seconds that building it took now.
 
         ``build`` is called with an empty folder if there is no product yet, under a lock that all workers and runs
-        share.
+        share. ``architecture`` is what CUDA sources are compiled for.
 
         Raises
         ------
         CandidateError
             If the build fails, or failed before in this run.
         """
-        folder = self._cache / _key(solution)
+        folder = self._cache / _key(solution, architecture)
         with self._locked(folder.name):
             if folder.is_dir():
                 return folder, 0.0
@@ -105,8 +107,10 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-fib"
 
 
-def _key(solution: Solution) -> str:
-    parts = (_FORMAT, solution.content_hash, *_toolchain())
+def _key(solution: Solution, architecture: str) -> str:
+    parts = [_FORMAT, solution.content_hash, *_toolchain()]
+    if solution.spec.language == "cuda":
+        parts += [architecture, _said_by("nvcc")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
 
@@ -116,14 +120,15 @@ def _toolchain() -> tuple[str, ...]:
         sys.version,
         platform.machine(),
         _processor(),
-        _compiler(),
+        _said_by("c++"),
         _version("apache-tvm-ffi"),
         _version("torch"),
     )
 
 
-def _compiler() -> str:
-    path = shutil.which("c++")
+def _said_by(command: str) -> str:
+    """Return where ``command`` is and what it says of its version."""
+    path = shutil.which(command)
     if path is None:
         return "none"
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout

@@ -20,7 +20,7 @@ import torch
 from pytest_fib.errors import DataError
 from pytest_fib.inputs import InputPlan
 from pytest_fib.inputs.distributions import NORMAL
-from pytest_fib.judge.arena import Bytes, JudgeArena, tensors_of
+from pytest_fib.judge.arena import Arena, tensors_of
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.failures import CandidateError, CandidateTimeout, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
@@ -82,7 +82,7 @@ class _Taken:
 
     number: int
     inputs: dict[str, torch.Tensor]
-    outputs: Bytes
+    outputs: torch.Tensor
     untouched: frozenset[str]
 
 
@@ -112,11 +112,15 @@ class Bench:
         Outputs that the solution may leave out.
     referenced
         Whether the reference runs on verified calls.
+    device
+        Where inputs are drawn, the reference runs and outputs are.
+    elementwise
+        Whether the rule compares element by element, which it does on the device; other rules look at the CPU.
     taken
         Calls that are to be verified still.
     """
 
-    arena: JudgeArena
+    arena: Arena
     inputs: InputPlan
     reference: Reference
     verifier: Verifier
@@ -129,6 +133,8 @@ class Bench:
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     referenced: bool = True
+    device: str = "cpu"
+    elementwise: bool = True
     taken: list[_Taken] = field(default_factory=list)
 
     def run(
@@ -251,7 +257,7 @@ class Bench:
         else:
             with waiting_on(self.cores.judge):
                 elapsed, taken, untouched = self._requests(candidate, requests, most, drawn)
-        outputs = np.concatenate(taken)
+        outputs = torch.cat(taken)
         for index in np.flatnonzero(chosen).tolist():
             left = untouched[index] if untouched else frozenset()
             self.taken.append(_Taken(first + index, drawn[index], outputs[index], left))
@@ -265,13 +271,13 @@ class Bench:
             # The candidate cannot write there, so what it is given can serve the reference as well.
             return [self.inputs.draw(calls.start, out=self.arena.inputs_of(0))]
         if not self.scratch:
-            layouts = self.inputs.tensors.items()
-            self.scratch.update((name, torch.empty(of.shape, dtype=of.dtype)) for name, of in layouts)
+            for name, layout in self.inputs.tensors.items():
+                self.scratch[name] = torch.empty(layout.shape, dtype=layout.dtype, device=self.device)
         return [self.inputs.draw(calls.start, out=self.scratch)]
 
     def _requests(
         self, candidate: Candidate, requests: list[Request], most: int, drawn: list[dict[str, torch.Tensor]]
-    ) -> tuple[list[Interval], list[Bytes], list[frozenset[str]]]:
+    ) -> tuple[list[Interval], list[torch.Tensor], list[frozenset[str]]]:
         arena = self.arena
         arena.prepare([request.sets for request in requests])
         if self.cores is not None:
@@ -285,6 +291,7 @@ class Bench:
                 arena.fill(index, content)
                 arena.poison(number, index)
                 arena.lend(index, content)
+            arena.settle()
             elapsed.append(self._one(candidate, request, number, most))
             outputs = arena.take(request.sets)
             self._check_integrity(number, request, outputs, filled)
@@ -320,7 +327,7 @@ class Bench:
         return remaining
 
     def _check_integrity(
-        self, number: int, request: Request, outputs: Bytes, filled: list[dict[str, torch.Tensor]]
+        self, number: int, request: Request, outputs: torch.Tensor, filled: list[dict[str, torch.Tensor]]
     ) -> None:
         arena = self.arena
         if self.cores is not None and not arena.sample_agrees(number, outputs):
@@ -335,11 +342,14 @@ class Bench:
                     raise IntegrityViolation(f"the candidate changed its input {name}")
 
     def _verify(self, calls: list[_Taken], expected: list[list[torch.Tensor]]) -> None:
-        tensors = tensors_of(np.stack([call.outputs for call in calls]), self.arena.plan.outputs)
+        tensors = tensors_of(torch.stack([call.outputs for call in calls]), self.arena.plan.outputs)
+        if not self.elementwise:
+            tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
+            expected = [[tensor.cpu() for tensor in outputs] for outputs in expected]
         numbers = [call.number for call in calls]
         kinds = [self.inputs.distribution(number) for number in numbers]
         normal = [position for position, kind in enumerate(kinds) if kind == NORMAL]
-        contents = [{**call.inputs, **self.inputs.scalars} for call in calls]
+        contents = [{**self._seen_by_rule(call.inputs), **self.inputs.scalars} for call in calls]
         left = [call.untouched for call in calls] if self.optional else []
         self._verify_normal(normal, Calls(numbers, contents, tensors, expected, left))
         others = [position for position, kind in enumerate(kinds) if kind != NORMAL]
@@ -355,6 +365,9 @@ class Bench:
         self.tally.verified_calls += len(calls)
         if self.tally.comparison.mismatch is not None:
             raise WrongOutput(self.tally.comparison)
+
+    def _seen_by_rule(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return inputs if self.elementwise else {name: tensor.cpu() for name, tensor in inputs.items()}
 
     def _all_within(
         self, positions: list[int], tensors: dict[str, torch.Tensor], expected: list[list[torch.Tensor]]

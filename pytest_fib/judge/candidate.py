@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY
+from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY, WAKE
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
-from pytest_fib.judge.arena import JudgeArena
+from pytest_fib.judge.arena import Arena
 from pytest_fib.judge.failures import (
     STATUS_OF,
     CandidateDied,
@@ -55,7 +55,7 @@ class Candidate:
             self._poll.register(fd, select.POLLIN)
         self._output_open = True
         self._sequence = 0
-        self._arena: JudgeArena | None = None
+        self._arena: Arena | None = None
         self._attaching = False
         self._freezer: Freezer | None = None
         self._host_pid = -1
@@ -77,7 +77,7 @@ class Candidate:
             (str(name), bool(active), str(reason)) for name, active, reason in json.loads(self.layers)
         )
 
-    def attach(self, arena: JudgeArena) -> None:
+    def attach(self, arena: Arena) -> None:
         """Have the candidate map ``arena``; that it did is seen when it has been armed or has run."""
         self.resume()
         plan = memory_file_of_text(arena.plan.to_text())
@@ -124,6 +124,7 @@ class Candidate:
 
         Usually the candidate is woken first and spins when "go" comes. With ``early``, "go" is there when it wakes
         and the clock starts at the wake: whoever starts to work when he is woken and not at "go" gains nothing then.
+        Nor does he who says "done" while a device is at work for him still: the clock stops when it no longer is.
         """
         arena = self._attached()
         self._sequence += 1
@@ -131,6 +132,7 @@ class Candidate:
         deadline = time.monotonic() + timeout_s
         control[FIRST], control[CALLS] = calls.start, len(calls)
         beat = reply[BEAT]
+        control[WAKE] = sequence
         if early:
             control[GO] = sequence
         woken = start = time.perf_counter_ns()
@@ -140,6 +142,8 @@ class Candidate:
             start = time.perf_counter_ns()
             control[GO] = sequence
         self._spin(DONE, sequence, deadline, timeout_s)
+        if early:
+            arena.await_idle()
         elapsed = time.perf_counter_ns() - start
         sample()
         if reply[FAILED] == sequence:
@@ -189,7 +193,7 @@ class Candidate:
             raise RuntimeError("stop or resume before load")
         return self._freezer
 
-    def _attached(self) -> JudgeArena:
+    def _attached(self) -> Arena:
         if self._arena is None:
             raise RuntimeError("run before attach")
         return self._arena

@@ -26,7 +26,7 @@ from pytest_fib.data.workload import Workload, WorkloadTolerance
 from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.inputs.repeating import Repeating
-from pytest_fib.judge.arena import JudgeArena, dtype_name
+from pytest_fib.judge.arena import Arena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Tolerance
@@ -40,7 +40,7 @@ from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
-from pytest_fib.judge.trials import Trial, latency_of
+from pytest_fib.judge.trials import DEVICE_SINGLE_SLACK_NS, SINGLE_SLACK_NS, Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
 from pytest_fib.measure.warmup import outliers
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
 
 _ARENA_BYTES = 64 << 20
+_DEVICE_ARENA_BYTES = 4 << 30
 _NEAR_FLOOR = 1.3
 _LONG_WAIT_S = 5.0
 _PLACES = 4  # buffers that a call may find its inputs in
@@ -146,13 +147,14 @@ class Examination:
             synthesize_missing=self._config.synthesize_missing,
             pool=self._session.pool,
             captured=self._session.captured,
+            device=self._config.device,
             vary=vary,
         )
 
     def _judge(self, inputs: InputPlan) -> Timing | None:
         timing: Timing | None = None
         shapes = self._output_shapes(self._workload)
-        arena = JudgeArena(self._arena_plan(inputs, shapes), self._random("arena"))
+        arena = self._session.arena(self._arena_plan(inputs, shapes), self._random("arena"))
         try:
             with self._home() as keeper:
                 bench = self._bench(inputs, arena, shapes)
@@ -221,7 +223,8 @@ class Examination:
                 self._reference({**inputs.draw(0), **inputs.scalars}, shapes)
             except (DataError, NotJudgeable):
                 continue
-            arena = JudgeArena(self._arena_plan(inputs, shapes, sets=1), self._random("nearby arena"))
+            plan = self._arena_plan(inputs, shapes, sets=1)
+            arena = self._session.arena(plan, self._random("nearby arena"))
             bench = self._bench(inputs, arena, shapes)
             timeout = min(self._config.limits.timeout_s, scrutiny.nearby_timeout_s)
             apart = replace(
@@ -263,15 +266,21 @@ class Examination:
                 f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
                 f"{limit / 1e9:.1f} GB: judge it on a larger machine"
             )
-        sets = max(1, min(sets or MAX_CALLS_PER_REQUEST + _PLACES, _ARENA_BYTES // per_set))
+        cuda = self._session.device is not None
+        room = _DEVICE_ARENA_BYTES if cuda else _ARENA_BYTES
+        sets = max(1, min(sets or MAX_CALLS_PER_REQUEST + _PLACES, room // per_set))
         return Plan(
             inputs=Region.plan(tensors, sets),
             outputs=Region.plan(outputs, sets, before=len(tensors)),
             arguments=tuple(self._definition.inputs),
             scalars=inputs.scalars,
-            # Triton's interpreter copies every argument back after a launch, changed or not.
-            writable_inputs=self._loaded.solution.spec.language == "triton" or self._mentions_triton(),
+            # Triton's interpreter copies every argument back after a launch, changed or not. What is mapped on a
+            # device can be written.
+            writable_inputs=cuda
+            or self._loaded.solution.spec.language == "triton"
+            or self._mentions_triton(),
             in_place=self._choice.in_place,
+            cuda=cuda,
         )
 
     def _mentions_triton(self) -> bool:
@@ -283,7 +292,7 @@ class Examination:
         shapes |= {name: inputs[name] for name in self._choice.in_place}
         return {name: shape or () for name, shape in shapes.items()}
 
-    def _bench(self, inputs: InputPlan, arena: JudgeArena, shapes: dict[str, tuple[int, ...]]) -> Bench:
+    def _bench(self, inputs: InputPlan, arena: Arena, shapes: dict[str, tuple[int, ...]]) -> Bench:
         return Bench(
             arena=arena,
             inputs=inputs,
@@ -296,6 +305,8 @@ class Examination:
             tally=self._tally,
             samples=Samples(self._random("samples")) if self._choice.elementwise else None,
             optional=self._choice.optional,
+            device=self._config.device,
+            elementwise=self._session.device is None or self._choice.elementwise,
         )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
@@ -316,7 +327,8 @@ class Examination:
         finally:
             bench.verify()  # what was wrong before is what is told, whatever came after
         assert schedule is not None
-        latency = latency_of(trials, schedule.calls_per_request, several, single)
+        slack = SINGLE_SLACK_NS if self._session.device is None else DEVICE_SINGLE_SLACK_NS
+        latency = latency_of(trials, schedule.calls_per_request, several, single, slack)
         for remark in latency.remarks:
             self._notes.remark(remark)
         # One trial may look so by chance (5 % of calm ones do at the first try).
@@ -327,9 +339,11 @@ class Examination:
         if self._session.cores.shared:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
         samples = [sample for trial in latency.trials for sample in trial]
-        floor = floor_ns(
-            self._definition.op_type, bench.arena.plan, self._session.peaks, self._session.threads
-        )
+        floor = None  # peaks are those of the processor
+        if self._session.device is None:
+            floor = floor_ns(
+                self._definition.op_type, bench.arena.plan, self._session.peaks, self._session.threads
+            )
         self._check_floor(statistics.median(samples), floor)
         uncertainty_ms = several.spread / schedule.calls_per_request / 1e6
         medians = [statistics.median(trial) / 1e6 for trial in latency.trials]
@@ -403,7 +417,7 @@ class Examination:
         return self._session.handovers.measure(bench, calls, among, noop)
 
     @contextmanager
-    def _candidate(self, keeper: Keeper, arena: JudgeArena, trial: int) -> Iterator[Candidate]:
+    def _candidate(self, keeper: Keeper, arena: Arena, trial: int) -> Iterator[Candidate]:
         """Yield a candidate that has loaded the solution and mapped ``arena``; what it printed is kept."""
         session, loaded = self._session, self._loaded
         keep = self._keeps_candidates
@@ -438,6 +452,7 @@ class Examination:
             self._loaded.solution,
             artifact_dir=self._artifact_dir,
             threads=self._session.threads,
+            device=self._config.device,
             optional=self._choice.optional,
         )
 
@@ -475,6 +490,7 @@ class Examination:
             wall_seconds=wall,
             overhead_seconds=max(0.0, wall - spent / 1e9 - notes.build_seconds),
             build_seconds=notes.build_seconds,
+            device=self._config.device,
             threads=self._session.threads,
             integrity_detail=failure.seen if isinstance(failure, IntegrityViolation) else "",
             sandbox=self._session.sandbox,

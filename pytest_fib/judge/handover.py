@@ -102,8 +102,9 @@ class Handovers:
             apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, _EQUAL_CALLS))
             footprint = among * (plan.outputs.stride + plan.inputs.stride)
             count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
-            # Without a set to spare the buffers are so large that some microseconds do not matter.
-            busy = [Request(first=calls)] if plan.inputs.sets > calls else []
+            # Without a set to spare the buffers are so large that some microseconds do not matter. Work on a device
+            # leaves this processor's caches alone.
+            busy = [Request(first=calls)] if plan.inputs.sets > calls and not plan.cuda else []
             with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
                 ordinary, early = (
                     self._idle(apart.run(candidate, [*busy, Request(calls, early)] * count, verify=0), busy)

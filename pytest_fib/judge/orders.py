@@ -11,31 +11,55 @@ from pytest_fib.border.order import Order
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape
-from pytest_fib.errors import NotJudgeable
+from pytest_fib.errors import NoDevice, NotJudgeable
 from pytest_fib.judge.zygote import ZygoteKind, search_path
 
-SUPPORTED = ("python", "triton", "cpp")
+SUPPORTED = ("python", "triton", "cpp", "cuda")
+_COMPILED = ("cpp", "cuda")
+_LINKED = ("cublas", "cudnn", "cuda", "tvm-ffi", "tvm_ffi", "apache-tvm-ffi")
+_PACKAGES = (("triton", "triton", "triton"), ("cpp", "tvm_ffi", "cpp"), ("cuda", "tvm_ffi", "cpp"))
+_TOOLS = {
+    "c++": "install a C++ compiler and ninja",
+    "ninja": "install a C++ compiler and ninja",
+    "nvcc": "install the CUDA toolkit and put its bin folder on PATH",
+}
 _LOW_PRECISION = re.compile(r"bfloat16|bf16|float8|fp8|e4m3|e5m2", re.IGNORECASE)
 
 
-def check_supported(definition: Definition, solution: Solution) -> None:
-    """Raise NotJudgeable if this solution's language or this definition's dtypes cannot be judged here."""
+def check_supported(definition: Definition, solution: Solution, device: str = "cpu") -> None:
+    """Raise NotJudgeable if this solution's language or this definition's dtypes cannot be judged on ``device``."""
+    check_buildable(solution)
+    spec = solution.spec
+    if spec.language == "cuda" and device == "cpu":
+        raise NoDevice("cuda solutions need an NVIDIA GPU: use --fib-device=cuda where there is one")
+    if spec.language == "cpp" and device != "cpu" and not runs_on_gpu(solution):
+        raise NotJudgeable("this cpp solution names only cpu as its target_hardware: use --fib-device=cpu")
+    for name, tensor in (*definition.inputs.items(), *definition.outputs.items()):
+        if tensor.shape is not None and tensor.dtype not in ITEMSIZE:
+            raise NotJudgeable(f"{escape(name, 60)} has dtype {tensor.dtype}, which cannot be judged here")
+
+
+def check_buildable(solution: Solution) -> None:
+    """Raise NotJudgeable if ``solution`` cannot be built here; no device is needed to build."""
     language = solution.spec.language
     if language not in SUPPORTED:
         raise NotJudgeable(
             f"language {escape(language, 40)} cannot be judged here: use one of {', '.join(SUPPORTED)}"
         )
-    if language == "cpp" and solution.spec.binding == "torch":
+    if language in _COMPILED and solution.spec.binding == "torch":
         raise NotJudgeable("binding torch cannot be judged here: export the entry point through tvm-ffi")
-    for name, spec in (*definition.inputs.items(), *definition.outputs.items()):
-        if spec.shape is not None and spec.dtype not in ITEMSIZE:
-            raise NotJudgeable(f"{escape(name, 60)} has dtype {spec.dtype}, which cannot be judged here")
-    for name, module in (("triton", "triton"), ("cpp", "tvm_ffi")):
+    strange = [name for name in solution.spec.dependencies if name.lower() not in _LINKED]
+    if language == "cuda" and strange:
+        raise NotJudgeable(
+            f"the dependency {escape(strange[0], 60)} cannot be linked here: put its headers among the sources, or "
+            f"use {' or '.join(_LINKED[:2])}"
+        )
+    for name, module, extra in _PACKAGES:
         if language == name and importlib.util.find_spec(module) is None:
-            raise NotJudgeable(f"{name} solutions need a package: pip install 'pytest-fib[{name}]'")
-    for tool in ("c++", "ninja") if language == "cpp" else ():
-        if shutil.which(tool, path=search_path()) is None:
-            raise NotJudgeable(f"cpp solutions need the command {tool}: install a C++ compiler and ninja")
+            raise NotJudgeable(f"{name} solutions need a package: pip install 'pytest-fib[{extra}]'")
+    for tool, remedy in _TOOLS.items() if language in _COMPILED else ():
+        if shutil.which(tool, path=search_path()) is None and (tool != "nvcc" or language == "cuda"):
+            raise NotJudgeable(f"{language} solutions need the command {tool}: {remedy}")
 
 
 def check_interpreter(definition: Definition, solution: Solution, problems: str) -> None:
@@ -52,17 +76,32 @@ def check_interpreter(definition: Definition, solution: Solution, problems: str)
         )
 
 
-def zygote_kind(solution: Solution, threads: int) -> ZygoteKind:
-    """Return the zygote whose imports serve ``solution`` best; importing too little only costs time."""
+def runs_on_gpu(solution: Solution) -> bool:
+    """Whether ``solution`` says that it is written for something else than a CPU."""
+    spec = solution.spec
+    return spec.language == "cuda" or any(target.lower() != "cpu" for target in spec.target_hardware)
+
+
+def zygote_kind(solution: Solution, threads: int, visible: str = "", architecture: str = "") -> ZygoteKind:
+    """Return the zygote whose imports serve ``solution`` best; importing too little only costs time.
+
+    ``visible`` is the CUDA device that its candidates see, empty for the CPU; ``architecture`` is that device's.
+    """
     text = "\n".join(source.content for source in solution.sources)
     wanted = {
         "triton": solution.spec.language == "triton" or "triton" in text,
-        "tvm_ffi": solution.spec.language == "cpp" or "tvm_ffi" in text,
+        "tvm_ffi": solution.spec.language in _COMPILED or "tvm_ffi" in text,
     }
     modules = [
         name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is not None
     ]
-    return ZygoteKind(("torch", *modules), interpret_triton=True, threads=threads)
+    return ZygoteKind(
+        ("torch", *modules),
+        interpret_triton=not visible,
+        threads=threads,
+        visible=visible,
+        architecture=architecture,
+    )
 
 
 def order_for(
@@ -71,6 +110,7 @@ def order_for(
     *,
     artifact_dir: str,
     threads: int,
+    device: str = "cpu",
     optional: tuple[str, ...] = (),
 ) -> Order:
     """Return what a candidate needs to build and load ``solution``."""
@@ -84,7 +124,9 @@ def order_for(
         outputs=tuple(definition.outputs),
         artifact_dir=artifact_dir,
         threads=threads,
+        device=device,
         optional=optional,
+        dependencies=solution.spec.dependencies,
     )
 
 

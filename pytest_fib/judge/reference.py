@@ -26,6 +26,8 @@ class Reference:
         Its ``reference`` is Python source that defines ``run``.
     in_place
         Inputs that it writes and whose content afterwards counts among the outputs, behind those of the definition.
+    device
+        Where its inputs are. A reference that does not run there runs on the CPU.
 
     Raises
     ------
@@ -35,7 +37,7 @@ class Reference:
         If the source does not define a callable ``run``.
     """
 
-    def __init__(self, definition: Definition, in_place: tuple[str, ...] = ()) -> None:
+    def __init__(self, definition: Definition, in_place: tuple[str, ...] = (), device: str = "cpu") -> None:
         problem = definition.reference_problem()
         if problem is not None:
             raise NotJudgeable(problem)
@@ -49,6 +51,8 @@ class Reference:
         self._run = _compile(definition)
         self._by_name = _takes_names(self._run, list(definition.inputs))
         self._written: tuple[str, ...] | None = None  # known after the first call
+        self._device = device
+        self._runs_on = device
 
     def __call__(
         self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
@@ -62,6 +66,28 @@ class Reference:
         DataError
             If the reference raises, or returns something else than the definition says.
         """
+        if self._runs_on != "cpu":
+            try:
+                return self._computed(inputs, shapes)
+            except (DataError, torch.cuda.OutOfMemoryError):
+                torch.cuda.empty_cache()
+                outputs = self._on_cpu(inputs, shapes)
+                self._runs_on = "cpu"  # it does know the answer, but not on a device
+                return outputs
+        if self._device != "cpu":
+            return self._on_cpu(inputs, shapes)
+        return self._computed(inputs, shapes)
+
+    def _on_cpu(
+        self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
+    ) -> tuple[list[torch.Tensor], int]:
+        near = {name: _moved(value, "cpu") for name, value in inputs.items()}
+        outputs, elapsed = self._computed(near, shapes)
+        return [output.to(self._device) for output in outputs], elapsed
+
+    def _computed(
+        self, inputs: Inputs, shapes: Mapping[str, tuple[int, ...]]
+    ) -> tuple[list[torch.Tensor], int]:
         if self._in_place or self._written != ():
             inputs = {name: _copy(value) for name, value in inputs.items()}
         before = _versions(inputs) if self._written is None else {}
@@ -69,6 +95,8 @@ class Reference:
         try:
             with torch.no_grad():
                 result = self._called(inputs)
+                if self._runs_on != "cpu":
+                    torch.cuda.synchronize(self._runs_on)
         except Exception as error:
             raise DataError(
                 f"the reference of {self._definition.name} raised {type(error).__name__}: {error}; "
@@ -93,6 +121,8 @@ class Reference:
         ``inputs`` are those of a call; floats of at least 16 bits are widened here. In place of outputs that are no
         floats there is None.
         """
+        if self._runs_on != self._device:
+            return None
         wide = {name: _widened(value) for name, value in inputs.items()}
         try:
             with torch.no_grad(), float64():
@@ -146,6 +176,8 @@ class Reference:
         dtype = self._dtypes[name]
         if not isinstance(value, torch.Tensor):
             value = torch.tensor(value, dtype=dtype)
+        if self._runs_on != "cpu":
+            value = value.to(self._runs_on)
         if value.shape != shape or value.dtype != dtype:
             raise DataError(
                 f"the reference of {self._definition.name} returned {name} as {list(value.shape)} {value.dtype}, "
@@ -189,6 +221,10 @@ def _widened(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | f
 def _versions(inputs: Inputs) -> dict[str, int]:
     """Return how often each tensor has been written to, as torch counts."""
     return {name: value._version for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+
+
+def _moved(value: torch.Tensor | int | float | bool, device: str) -> torch.Tensor | int | float | bool:
+    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 def _copy(value: torch.Tensor | int | float | bool) -> torch.Tensor | int | float | bool:

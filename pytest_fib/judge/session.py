@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import torch
 
+from pytest_fib.border.arena import Plan
 from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
+from pytest_fib.data.devices import visible_gpu
 from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
+from pytest_fib.judge.arena import Arena, JudgeArena
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
+from pytest_fib.judge.cuda.arena import CudaArena
+from pytest_fib.judge.cuda.device import Device
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.floor import Peaks
 from pytest_fib.judge.handover import Handovers, noop_source
@@ -29,7 +37,7 @@ from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import check_interpreter, check_supported, noop_order, order_for, zygote_kind
 from pytest_fib.judge.pairing import Pairing
 from pytest_fib.judge.reference import Reference
-from pytest_fib.judge.zygote import Keeper, Zygotes, python_path
+from pytest_fib.judge.zygote import Keeper, Zygote, Zygotes, python_path
 
 
 class JudgeSession:
@@ -87,8 +95,8 @@ class JudgeSession:
         SandboxIncomplete
             If a layer of the sandbox is missing that the config requires.
         """
-        check_supported(definition, loaded.solution)
-        zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
+        check_supported(definition, loaded.solution, self.config.device)
+        zygote = self._zygote(loaded)
         if self.config.require_sandbox:
             self._require_sandbox(definition, loaded)
         check_interpreter(definition, loaded.solution, zygote.interpreter_problems)
@@ -120,11 +128,30 @@ class JudgeSession:
             If the baseline cannot be judged here; the message says what to do.
         """
         check_supported(definition, baseline.solution)
-        zygote = self.zygotes.get(zygote_kind(baseline.solution, self.threads))
+        zygote = self._zygote(baseline)
         check_interpreter(definition, baseline.solution, zygote.interpreter_problems)
         with _torch_threads(self.threads):
             pair = Pairing(self, definition, workload, loaded, traceset_root, baseline, margin)
             return pair.compare(evaluation)
+
+    @cached_property
+    def device(self) -> Device | None:
+        """The CUDA device to judge on; None for the CPU."""
+        return None if self.config.device == "cpu" else Device(self.config.device)
+
+    def arena(self, plan: Plan, random: np.random.Generator) -> Arena:
+        """Return new memory for one workload, on the device that is judged on."""
+        return JudgeArena(plan, random) if self.device is None else CudaArena(plan, random, self.device)
+
+    def _zygote(self, loaded: LoadedSolution) -> Zygote:
+        return self.zygotes.get(
+            zygote_kind(
+                loaded.solution,
+                self.threads,
+                visible=visible_gpu(self.config.device, os.environ) if self.device else "",
+                architecture=self.device.capability if self.device else "",
+            )
+        )
 
     def _require_sandbox(self, definition: Definition, loaded: LoadedSolution) -> None:
         """Raise SandboxIncomplete unless candidates get every layer; nothing of ``loaded`` runs before that."""
@@ -145,7 +172,7 @@ class JudgeSession:
         """Return the compiled reference of ``definition``, which writes the inputs ``in_place``."""
         key = "\0".join((definition.name, definition.reference, *in_place))
         if key not in self._references:
-            self._references[key] = Reference(definition, in_place)
+            self._references[key] = Reference(definition, in_place, self.config.device)
         return self._references[key]
 
     def answers(self, definition: Definition, workload: Workload, traceset_root: Path | None) -> bool:
@@ -157,7 +184,12 @@ class JudgeSession:
             As :meth:`evaluate`, for inputs that cannot be had.
         """
         inputs = plan_inputs(
-            definition, workload, traceset_root=traceset_root, secret=self.config.secret, pool=self.pool
+            definition,
+            workload,
+            traceset_root=traceset_root,
+            secret=self.config.secret,
+            pool=self.pool,
+            device=self.config.device,
         )
         shapes = {name: shape or () for name, shape in definition.output_shapes(workload.axes).items()}
         try:
@@ -188,7 +220,10 @@ class JudgeSession:
                 finally:
                     candidate.kill()
 
-        folder, seconds = self.artifacts.product(solution, compile_into)
+        architecture = os.environ.get("TVM_FFI_CUDA_ARCH_LIST") or (
+            self.device.capability if self.device else ""
+        )
+        folder, seconds = self.artifacts.product(solution, compile_into, architecture)
         return str(folder), seconds
 
     @contextmanager
@@ -221,11 +256,18 @@ class JudgeSession:
             self._homes.pop(home).close()
 
     def _new_keeper(self, loaded: LoadedSolution, artifact_dir: str, build_dir: str) -> Keeper:
-        zygote = self.zygotes.get(zygote_kind(loaded.solution, self.threads))
+        zygote = self._zygote(loaded)
         scratch = tempfile.mkdtemp(dir=self._own_folder)
         without = tuple(sorted(self.config.sandbox_without))
         return zygote.keep(
-            Confinement(tuple(python_path()), artifact_dir, build_dir, scratch, without=without)
+            Confinement(
+                tuple(python_path()),
+                artifact_dir,
+                build_dir,
+                scratch,
+                cuda=self.device is not None,
+                without=without,
+            )
         )
 
     def start(self, keeper: Keeper) -> Candidate:

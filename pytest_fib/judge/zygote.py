@@ -34,6 +34,13 @@ _BOOT = (
 )
 _PASSED_ON = ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "CC", "CXX", "TVM_FFI_CUDA_ARCH_LIST")
 
+# In the private folder of one keeper: what one trial compiled, the next need not compile again.
+_DEVICE_CACHES = {
+    "TRITON_CACHE_DIR": "/tmp/.triton",
+    "TORCHINDUCTOR_CACHE_DIR": "/tmp/.inductor",
+    "CUDA_CACHE_PATH": "/tmp/.cuda",
+}
+
 
 @dataclass(frozen=True)
 class ZygoteKind:
@@ -42,6 +49,8 @@ class ZygoteKind:
     modules: tuple[str, ...]
     interpret_triton: bool
     threads: int
+    visible: str = ""  # the one CUDA device that its candidates see; empty for the CPU
+    architecture: str = ""  # what CUDA sources are compiled for; empty: as the user's environment says
 
     def environment(self) -> dict[str, str]:
         """Return the whole environment of the zygote and so of its candidates."""
@@ -57,6 +66,11 @@ class ZygoteKind:
         if self.interpret_triton:
             environment["TRITON_INTERPRET"] = "1"
         environment.update({name: os.environ[name] for name in _PASSED_ON if name in os.environ})
+        if self.visible:
+            environment["CUDA_VISIBLE_DEVICES"] = self.visible
+            environment.update(_DEVICE_CACHES)
+        if self.architecture:
+            environment.setdefault("TVM_FFI_CUDA_ARCH_LIST", self.architecture)
         return environment
 
 

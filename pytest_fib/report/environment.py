@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pytest_fib.data.devices import visible_gpu
 from pytest_fib.data.layers import missing_layers
 
 LIBRARIES = (
@@ -141,14 +142,6 @@ def find_gpu(device: str) -> Gpu | None:
         if value.isdigit()
     }
     return Gpu(name=values[0], driver=values[1], clocks=clocks)
-
-
-def visible_gpu(device: str, environ: Mapping[str, str]) -> str:
-    """Return the id by which the driver knows ``cuda:N``, which counts within CUDA_VISIBLE_DEVICES."""
-    _, _, number = device.partition(":")
-    visible = [entry.strip() for entry in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if entry.strip()]
-    index = int(number or 0)
-    return visible[index] if index < len(visible) else str(index)
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

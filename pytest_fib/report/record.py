@@ -169,12 +169,13 @@ def record_evaluation(
     workload: Workload,
     loaded_solution: LoadedSolution,
     *,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Record:
     """Keep what the judge found with the item, add JUnit's scalars, and return the record.
 
-    ``device`` is the resolved one, ``cpu`` or ``cuda:N``; the trace names its hardware.
+    ``device`` is the resolved one, ``cpu`` or ``cuda:N`` (None: the evaluation's); the trace names its hardware.
     """
+    device = device or evaluation.device
     machines = item.config.stash.setdefault(_MACHINES_KEY, {})
     if device not in machines:
         machines[device] = find_machine(device)
