@@ -34,10 +34,12 @@ GO = 0
 CALLS = 8
 FIRST = 16
 WAKE = 24  # on a device: the candidate that is resumed has its context brought back before it waits for "go"
+ENQUEUE = 32  # on a device: the calls of that request are to be enqueued behind a gate that "go" opens
 READY = 0
 DONE = 8
 FAILED = 16
 BEAT = 24
+ENQUEUED = 32
 CONTROL_BYTES = PAGE
 REPLY_BYTES = PAGE
 

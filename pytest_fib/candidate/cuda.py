@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from ctypes import byref, c_size_t, c_uint32, c_uint64, c_void_p
+
+import numpy as np
 import torch
 
-from pytest_fib.border.vmm import Driver
+from pytest_fib.border.arena import GO
+from pytest_fib.border.vmm import CudaError, Driver
 
+_REGISTER = 0x02 | 0x08  # mapped for the device, which only reads it
+_EQUAL = 1
 _DEVICE = "cuda:0"  # the only one that this process sees
 
 
@@ -22,6 +28,24 @@ class CudaSide:
     def map(self, descriptor: int, nbytes: int) -> torch.Tensor:
         """Return device memory of the judge's as ``[nbytes]`` uint8."""
         return torch.as_tensor(self._driver.attach(descriptor, nbytes), device=_DEVICE)
+
+    def gate(self, control: memoryview, nbytes: int) -> int:
+        """Return where the device sees the judge's "go" in the page ``control``, or 0 if it cannot be shown it."""
+        try:
+            page = np.frombuffer(control, dtype=np.uint64)
+            self._driver.check(
+                "cuMemHostRegister_v2", c_void_p(page.ctypes.data), c_size_t(nbytes), _REGISTER
+            )
+            address = c_uint64()
+            self._driver.check("cuMemHostGetDevicePointer_v2", byref(address), c_void_p(page.ctypes.data), 0)
+        except CudaError:
+            return 0
+        return address.value + GO * page.itemsize
+
+    def wait_at(self, gate: int, sequence: int) -> None:
+        """Let everything that is enqueued from now on wait until the word at ``gate`` is ``sequence``."""
+        stream = c_void_p(torch.cuda.current_stream().cuda_stream)
+        self._driver.check("cuStreamWaitValue32_v2", stream, c_uint64(gate), c_uint32(sequence), _EQUAL)
 
     def prime(self) -> None:
         """Bring this process's context back to the device: what ran there last was the judge's, 0.1 ms away."""

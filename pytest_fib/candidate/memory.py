@@ -21,7 +21,11 @@ Memory: TypeAlias = "mmap.mmap | torch.Tensor"
 
 @dataclass(frozen=True)
 class Mapping:
-    """The four memory files as this process sees them; inputs and outputs are ``cuda``'s memory if there is one."""
+    """The four memory files as this process sees them.
+
+    On a device, inputs and outputs are memory of ``cuda``, which sees the word that says "go" at address ``gate``,
+    or does not see it if that is 0.
+    """
 
     plan: Plan
     inputs: Memory
@@ -29,6 +33,7 @@ class Mapping:
     control: memoryview
     reply: memoryview
     cuda: CudaSide | None = None
+    gate: int = 0
 
     def input_tensors(self, index: int) -> list[torch.Tensor]:
         """Return the input tensors of set ``index`` in the order of the arena's slots."""
@@ -48,7 +53,7 @@ def map_arena(plan: Plan, fds: list[int], cuda: CudaSide | None = None) -> Mappi
     )
     if cuda is not None:
         blocks = cuda.map(inputs, plan.inputs.nbytes), cuda.map(outputs, plan.outputs.nbytes)
-        return Mapping(plan, *blocks, *words, cuda)
+        return Mapping(plan, *blocks, *words, cuda, cuda.gate(words[0], CONTROL_BYTES))
     access = mmap.PROT_READ | mmap.PROT_WRITE if plan.writable_inputs else mmap.PROT_READ
     return Mapping(
         plan,

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY, WAKE, Plan
+from pytest_fib.border.arena import BEAT, CALLS, DONE, ENQUEUE, ENQUEUED, FAILED, FIRST, GO, READY, WAKE, Plan
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
 from pytest_fib.build import BuildError, language_module
@@ -125,17 +125,15 @@ class Worker:
     def _timed_request(self, kernel: Kernel, memory: Mapping, sequence: int) -> Message | None:
         calls, control, reply, cuda = self._calls, memory.control, memory.reply, memory.cuda
         reply[READY] = sequence
-        if cuda is not None:
-            while control[WAKE] != sequence:
-                pass
-            cuda.prime()
-        beat = reply[BEAT]
-        while control[GO] != sequence:
-            beat += 1
-            reply[BEAT] = beat  # the judge sees that this process is awake again
         try:
-            first = control[FIRST]
-            kernel.run(calls[first : first + control[CALLS]])
+            enqueued = cuda is not None and self._before_wake(kernel, memory, sequence)
+            beat = reply[BEAT]
+            while control[GO] != sequence:
+                beat += 1
+                reply[BEAT] = beat  # the judge sees that this process is awake again
+            if not enqueued:
+                first = control[FIRST]
+                kernel.run(calls[first : first + control[CALLS]])
             if cuda is not None:
                 cuda.finish()
         except BaseException as error:
@@ -144,6 +142,25 @@ class Worker:
             return _failed(error, Failure.RUNTIME)
         reply[DONE] = sequence
         return None
+
+    def _before_wake(self, kernel: Kernel, memory: Mapping, sequence: int) -> bool:
+        """Be there for a device until this process is woken to hear "go"; return whether calls are enqueued by then.
+
+        If the judge asks for it, calls are enqueued behind a gate on the stream: the inputs that they will find there
+        do not exist yet. Who has to wait for a result before he can go on cannot do that, and is not heard of again.
+        """
+        control, reply, cuda = memory.control, memory.reply, memory.cuda
+        assert cuda is not None
+        enqueued = False
+        while control[WAKE] != sequence:
+            if memory.gate and control[ENQUEUE] == sequence and not enqueued:
+                enqueued = True
+                cuda.wait_at(memory.gate, sequence)
+                first = control[FIRST]
+                kernel.run(self._calls[first : first + control[CALLS]])
+                reply[ENQUEUED] = sequence
+        cuda.prime()
+        return enqueued
 
 
 def _read_order(fd: int) -> Order:

@@ -116,6 +116,8 @@ class Bench:
         Where inputs are drawn, the reference runs and outputs are.
     elementwise
         Whether the rule compares element by element, which it does on the device; other rules look at the CPU.
+    gated
+        Whether calls are enqueued on the device before their inputs are there, so that "go" starts the device alone.
     taken
         Calls that are to be verified still.
     """
@@ -135,6 +137,7 @@ class Bench:
     referenced: bool = True
     device: str = "cpu"
     elementwise: bool = True
+    gated: bool = False
     taken: list[_Taken] = field(default_factory=list)
 
     def run(
@@ -286,6 +289,8 @@ class Bench:
         untouched: list[frozenset[str]] = []
         contents = iter(drawn)
         for number, request in enumerate(requests):
+            if self.gated:
+                candidate.enqueue(request.sets, self._remaining(candidate))
             filled = list(islice(contents, request.calls))
             for index, content in zip(request.sets, filled, strict=True):
                 arena.fill(index, content)
@@ -308,7 +313,7 @@ class Bench:
                 interval = candidate.run(request.calls, most, remaining)
             else:
                 sample = partial(self.arena.sample, index)
-                interval = candidate.run_timed(request.sets, remaining, sample, request.early)
+                interval = candidate.run_timed(request.sets, remaining, sample, request.early, self.gated)
             self.tally.call_ns += interval.elapsed
             return interval
         finally:

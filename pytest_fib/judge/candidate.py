@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import signal
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FAILED, FIRST, GO, READY, WAKE
+from pytest_fib.border.arena import BEAT, CALLS, DONE, ENQUEUE, ENQUEUED, FAILED, FIRST, GO, READY, WAKE
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
 from pytest_fib.judge.arena import Arena
@@ -30,6 +31,11 @@ from pytest_fib.judge.zygote import Keeper
 _SPINS = 256  # about 10 µs between two looks at the clock
 _LOOK_AROUND_NS = 500_000  # between two looks at the candidate's output and health while it runs
 _DRAIN_MS = 50
+_GATE_PATIENCE_S = 1.0
+
+
+class CannotGate(Exception):
+    """A solution cannot enqueue its work without waiting for some of it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Candidate:
         for fd in (self._sock.fileno(), self.output.fileno, keeper.fileno):
             self._poll.register(fd, select.POLLIN)
         self._output_open = True
-        self._sequence = 0
+        # Several candidates take turns with one arena, in which the numbers of none may mean anything to another.
+        self._sequence = secrets.randbelow(1 << 30)
         self._arena: Arena | None = None
         self._attaching = False
         self._freezer: Freezer | None = None
@@ -112,8 +119,33 @@ class Candidate:
         self._attached_by(deadline, timeout_s)
         self.stop()
 
+    def enqueue(self, calls: range, timeout_s: float) -> None:
+        """Have the armed, stopped candidate enqueue its next request on the device, behind a gate that "go" opens.
+
+        Raises
+        ------
+        CannotGate
+            If it does not come back from that: the solution waits for results. The candidate is killed.
+        """
+        arena = self._attached()
+        control, reply, sequence = arena.control, arena.reply, self._sequence + 1
+        control[FIRST], control[CALLS] = calls.start, len(calls)
+        control[ENQUEUE] = sequence
+        self.resume()
+        deadline = time.monotonic() + min(timeout_s, _GATE_PATIENCE_S)
+        while reply[ENQUEUED] != sequence:
+            if time.monotonic() > deadline or self._look_around(0, "running"):
+                self.kill()
+                raise CannotGate
+        self.stop()
+
     def run_timed(
-        self, calls: range, timeout_s: float, sample: Callable[[], object], early: bool
+        self,
+        calls: range,
+        timeout_s: float,
+        sample: Callable[[], object],
+        early: bool,
+        gated: bool = False,
     ) -> Interval:
         """Serve one armed request of the stopped candidate; the clock runs from "go" to "done".
 
@@ -124,6 +156,7 @@ class Candidate:
 
         Usually the candidate is woken first and spins when "go" comes. With ``early``, "go" is there when it wakes
         and the clock starts at the wake: whoever starts to work when he is woken and not at "go" gains nothing then.
+        What is enqueued already (``gated``) has not seen its inputs, and is not told "go" early.
         Nor does he who says "done" while a device is at work for him still: the clock stops when it no longer is.
         """
         arena = self._attached()
@@ -133,11 +166,12 @@ class Candidate:
         control[FIRST], control[CALLS] = calls.start, len(calls)
         beat = reply[BEAT]
         control[WAKE] = sequence
-        if early:
+        ahead = early and not gated
+        if ahead:
             control[GO] = sequence
         woken = start = time.perf_counter_ns()
         self.resume()
-        if not early:
+        if not ahead:
             self._spin_while(BEAT, beat, deadline, timeout_s)
             start = time.perf_counter_ns()
             control[GO] = sequence

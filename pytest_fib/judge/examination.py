@@ -28,7 +28,7 @@ from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.inputs.repeating import Repeating
 from pytest_fib.judge.arena import Arena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
-from pytest_fib.judge.candidate import Candidate, Interval
+from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.floor import floor_ns
@@ -38,7 +38,14 @@ from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.orders import noop_order, order_for
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
-from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
+from pytest_fib.judge.schedule import (
+    GATED_SHORT_NS,
+    MAX_CALLS_PER_REQUEST,
+    PROBES,
+    SHORT_NS,
+    Schedule,
+    plan_schedule,
+)
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
 from pytest_fib.judge.trials import DEVICE_SINGLE_SLACK_NS, SINGLE_SLACK_NS, Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
@@ -310,18 +317,28 @@ class Examination:
         )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
+        if bench.device != "cpu":
+            try:
+                return self._trials(replace(bench, gated=True), keeper)
+            except CannotGate:
+                bench.taken.clear()
+        return self._trials(bench, keeper)
+
+    def _trials(self, bench: Bench, keeper: Keeper) -> Timing:
         schedule: Schedule | None = None
         single = several = Handover()
         trials: list[Trial] = []
+        at_once = replace(bench, gated=False)
         try:
             for trial in range(self._config.sampling.trials):
                 with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
+                    if schedule is None or bench.gated:  # a process's first calls compile, load and wait
+                        probes = at_once.run(candidate, [Request()] * PROBES)
                     if schedule is None:
-                        probes = bench.run(candidate, [Request()] * PROBES)
-                        single = several = self._handover(bench, 1, 1)
+                        single = several = self._handover(at_once, 1, 1)
                         schedule = self._schedule(probes, single, bench)
                         calls = schedule.calls_per_request
-                        if calls > 1:
+                        if calls > 1 or bench.gated:
                             several, single = (self._handover(bench, each, calls) for each in (calls, 1))
                     trials.append(self._trial(bench, candidate, schedule))
         finally:
@@ -356,6 +373,7 @@ class Examination:
             floor_ms=None if floor is None else floor / 1e6,
             outliers=outliers(samples),
             clock_uncertainty_ms=uncertainty_ms,
+            clock="gated" if bench.gated else "judge",
         )
 
     def _check_floor(self, latency_ns: float, floor: float | None) -> None:
@@ -385,7 +403,13 @@ class Examination:
         sets = bench.arena.plan.inputs.sets
         interpreted = self._loaded.solution.spec.language == "triton" and self._config.device == "cpu"
         return plan_schedule(
-            self._config.sampling, call_ns, reference_ns, sets, bench.inputs.varied, interpreted
+            self._config.sampling,
+            call_ns,
+            reference_ns,
+            sets,
+            bench.inputs.varied,
+            interpreted,
+            GATED_SHORT_NS if bench.gated else SHORT_NS,
         )
 
     @staticmethod

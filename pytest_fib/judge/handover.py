@@ -81,7 +81,7 @@ class Handovers:
     The sizes matter because sampled positions of large outputs miss the cache, and so does what a kernel drove out.
     """
 
-    known: dict[tuple[int, int, int, int], Handover] = field(default_factory=dict)
+    known: dict[tuple[int, int, int, int, bool], Handover] = field(default_factory=dict)
 
     def measure(
         self,
@@ -96,7 +96,8 @@ class Handovers:
         solution may run meanwhile: who could slow this down would be faster by the difference.
         """
         plan = bench.arena.plan
-        key = (calls, among, plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length())
+        sizes = plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length()
+        key = (calls, among, *sizes, bench.gated)
         if key not in self.known:
             # What a candidate of ours is given need not be new.
             apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, _EQUAL_CALLS))

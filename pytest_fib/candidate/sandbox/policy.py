@@ -133,12 +133,13 @@ def nvidia_devices() -> tuple[str, ...]:
 def _tools() -> list[str]:
     """Return the trees of compilers outside the system folders, and the bare file where a tree would be too much."""
     paths = []
-    for name in (*_COMPILERS, "ninja"):
+    named = tuple(os.environ[name] for name in ("CC", "CXX") if os.environ.get(name))
+    for name in (*_COMPILERS, *named, "ninja"):
         found = shutil.which(name)
         if found is None:
             continue
         paths.append(os.path.abspath(found))
         tree = os.path.dirname(os.path.dirname(os.path.realpath(found)))
-        if name in _COMPILERS and not os.path.expanduser("~").startswith(os.path.dirname(tree)):
+        if name != "ninja" and not os.path.expanduser("~").startswith(os.path.dirname(tree)):
             paths.append(tree)
     return paths

@@ -89,7 +89,7 @@ class CudaArena:
         self._starts: list[int] = []
         self._variants = np.zeros((0, 0), dtype=np.int64)
         self._lattices: list[tuple[int, int, int]] = []
-        self._sampled = torch.zeros(_ROWS * _WIDTH, dtype=torch.uint8).pin_memory(device.name)
+        self._sampled = torch.zeros(_ROWS * _WIDTH, dtype=torch.uint8, pin_memory=True)
         self._stream = torch.cuda.Stream(device.name)  # type: ignore[no-untyped-call]
 
     @property
