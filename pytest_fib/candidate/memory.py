@@ -23,8 +23,8 @@ Memory: TypeAlias = "mmap.mmap | torch.Tensor"
 class Mapping:
     """The four memory files as this process sees them.
 
-    On a device, inputs and outputs are memory of ``cuda``, which sees the word that says "go" at address ``gate``,
-    or does not see it if that is 0.
+    On a device, inputs and outputs are memory of ``cuda``, which sees the control words at address ``gate``, or
+    does not see them if that is 0.
     """
 
     plan: Plan

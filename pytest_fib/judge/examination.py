@@ -30,7 +30,7 @@ from pytest_fib.judge.arena import Arena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
 from pytest_fib.judge.config import Tolerance
-from pytest_fib.judge.failures import CandidateError, IntegrityViolation
+from pytest_fib.judge.failures import CandidateError, DeviceBusy, IntegrityViolation
 from pytest_fib.judge.floor import floor_ns
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.neighbours import described, neighbours
@@ -47,7 +47,7 @@ from pytest_fib.judge.schedule import (
     plan_schedule,
 )
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
-from pytest_fib.judge.trials import DEVICE_SINGLE_SLACK_NS, SINGLE_SLACK_NS, Trial, latency_of
+from pytest_fib.judge.trials import DEVICE, PROCESSOR, Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
 from pytest_fib.measure.warmup import outliers
@@ -320,7 +320,7 @@ class Examination:
         if bench.device != "cpu":
             try:
                 return self._trials(replace(bench, gated=True), keeper)
-            except CannotGate:
+            except (CannotGate, DeviceBusy):  # streams that wait for each other do not leave the device alone
                 bench.taken.clear()
         return self._trials(bench, keeper)
 
@@ -335,7 +335,8 @@ class Examination:
                     if schedule is None or bench.gated:  # a process's first calls compile, load and wait
                         probes = at_once.run(candidate, [Request()] * PROBES)
                     if schedule is None:
-                        single = several = self._handover(at_once, 1, 1)
+                        if not bench.gated:
+                            single = several = self._handover(at_once, 1, 1)
                         schedule = self._schedule(probes, single, bench)
                         calls = schedule.calls_per_request
                         if calls > 1 or bench.gated:
@@ -344,7 +345,7 @@ class Examination:
         finally:
             bench.verify()  # what was wrong before is what is told, whatever came after
         assert schedule is not None
-        slack = SINGLE_SLACK_NS if self._session.device is None else DEVICE_SINGLE_SLACK_NS
+        slack = PROCESSOR if self._session.device is None else DEVICE
         latency = latency_of(trials, schedule.calls_per_request, several, single, slack)
         for remark in latency.remarks:
             self._notes.remark(remark)

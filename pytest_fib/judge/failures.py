@@ -36,6 +36,10 @@ class IntegrityViolation(CandidateError):
         self.seen = seen
 
 
+class DeviceBusy(IntegrityViolation):
+    """Something is at work on the device between requests, and does not come to an end."""
+
+
 STATUS_OF = {
     Failure.COMPILE: EvaluationStatus.COMPILE_ERROR,
     Failure.RUNTIME: EvaluationStatus.RUNTIME_ERROR,

@@ -92,6 +92,8 @@ def zygote_kind(solution: Solution, threads: int, visible: str = "", architectur
         "triton": solution.spec.language == "triton" or "triton" in text,
         "tvm_ffi": solution.spec.language in _COMPILED or "tvm_ffi" in text,
     }
+    if visible:  # importing it asks for devices, after which no fork may use one
+        del wanted["tvm_ffi"]
     modules = [
         name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is not None
     ]

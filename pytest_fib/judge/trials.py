@@ -13,13 +13,27 @@ from pytest_fib.measure.warmup import mser_cut
 from pytest_fib.measure.witness import contradicts, excess
 
 _WAKE_SLACK_NS = 5_000.0  # what a wake varies by, beyond what the hand-over showed
-# A call alone meets colder code than one of many; beyond what the hand-over varies by.
-SINGLE_SLACK_NS = 300.0
-# On a device many launches hide behind each other, and the end of each is not waited for.
-DEVICE_SINGLE_SLACK_NS = 30_000.0
-# A large process wakes more slowly than an empty one, and the machine's load changes. What could be hidden in this
-# much is seen by early requests.
-_LEAD_SLACK_NS = 20_000.0
+
+
+@dataclass(frozen=True)
+class Slack:
+    """By how many nanoseconds an honest solution may differ from one that does nothing, beyond what that varies by.
+
+    Attributes
+    ----------
+    single
+        A call alone meets colder code than one of many. On a device, launches hide behind each other.
+    lead
+        A large process wakes more slowly than an empty one, the machine's load changes, and a context takes its time
+        to come back to a device. What could be hidden in this much is seen by early requests.
+    """
+
+    single: float
+    lead: float
+
+
+PROCESSOR = Slack(single=300.0, lead=20_000.0)
+DEVICE = Slack(single=30_000.0, lead=150_000.0)
 
 Trials = list[list[float]]
 
@@ -65,7 +79,7 @@ def latency_of(
     calls: int,
     several: Handover,
     single: Handover,
-    single_slack_ns: float = SINGLE_SLACK_NS,
+    slack: Slack = PROCESSOR,
 ) -> Latency:
     """Return the latency that ``trials`` show: that of ordinary requests, unless witnesses contradict it.
 
@@ -77,12 +91,12 @@ def latency_of(
         Calls of an ordinary request.
     several, single
         The hand-over of a request of ``calls`` calls and of one call, subtracted here.
-    single_slack_ns
-        By how much a call alone may be slower, beyond what the hand-over varies by.
+    slack
+        By how much requests may differ for honest reasons.
     """
     leads = [interval.lead for trial in trials for request, interval in _of(trial, calls, early=False)]
     # Time between the wake and the first beat that nobody who does nothing takes is time at work.
-    charge = excess(leads, several.leads, _LEAD_SLACK_NS)
+    charge = excess(leads, several.leads, slack.lead)
     ordinary = _net(trials, calls, False, several.ordinary - charge)
     result = Latency(ordinary)
     early = _net(trials, calls, True, several.early)
@@ -91,7 +105,7 @@ def latency_of(
             result, early, 'works before it is told to: latency of requests whose "go" came first'
         )
     singles = _net(trials, 1, False, single.ordinary) if calls > 1 else []
-    if contradicts(_flat(singles), _flat(ordinary), single.spread + single_slack_ns):
+    if contradicts(_flat(singles), _flat(ordinary), single.spread + slack.single):
         result = _worse(result, singles, "does several calls at once: latency of requests of one call")
     if charge > 0 and result.trials is ordinary:
         result.remarks.append(

@@ -72,8 +72,10 @@ def test_honest_kernels_pass(judged: Judge, source: str) -> None:
 
 def test_what_needs_no_result_is_timed_behind_a_gate(judged: Judge) -> None:
     gated, waiting = judged(HONEST_KERNELS["writes"]), judged(HONEST_KERNELS["waits for results"])
-    assert gated.timing and gated.timing.clock == "gated"
-    assert waiting.timing and waiting.timing.clock == "judge"
+    assert gated.timing
+    assert gated.timing.clock == "gated"
+    assert waiting.timing
+    assert waiting.timing.clock == "judge"
 
 
 @pytest.mark.parametrize("clock", ["gated", "judge"])
@@ -82,7 +84,8 @@ def test_a_kernel_of_known_length_has_that_length(judged: Judge, clock: str) -> 
     wait = "    float(x[0, 0])\n" if clock == "judge" else ""
     source = f"{DPS}{wait}    torch.cuda._sleep(1_500_000)\n    torch.mul(x, w, out=y).add_(bias)\n"
     timing = judged(source).timing
-    assert timing and timing.clock == clock
+    assert timing
+    assert timing.clock == clock
     assert 0.7 < timing.latency_ms < 1.5
 
 
@@ -157,4 +160,5 @@ def test_cuda_sources_are_compiled_for_the_device_and_pass(judged: Judge) -> Non
     pytest.importorskip("tvm_ffi")
     evaluation = judged(cuda_solution(destination_passing_style=True))
     assert evaluation.status is EvaluationStatus.PASSED, evaluation.log or evaluation.mismatch
-    assert evaluation.timing and evaluation.timing.clock == "gated"
+    assert evaluation.timing
+    assert evaluation.timing.clock == "gated"

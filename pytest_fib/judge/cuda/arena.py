@@ -20,14 +20,14 @@ from pytest_fib.border.arena import CONTROL_BYTES, REPLY_BYTES, Plan, Region, Sl
 from pytest_fib.border.vmm import DeviceBytes, Driver
 from pytest_fib.judge.arena import File, guard_offsets, poisons
 from pytest_fib.judge.cuda.device import Device
-from pytest_fib.judge.failures import IntegrityViolation
+from pytest_fib.judge.failures import DeviceBusy
 
 _ROWS, _WIDTH = (
     256,
     16,
 )  # of what is sampled: pieces at equal distances, which is what a copy engine reads at once
 _IDLE_S = 1e-3  # own work takes 0.2 ms where nobody else is at work, and more than 2 ms where somebody is
-_PATIENCE_S = 5.0
+_PATIENCE_S = 2.0
 _FROM_DEVICE, _TO_HOST = 2, 1
 
 
@@ -139,14 +139,14 @@ class CudaArena:
 
         Raises
         ------
-        IntegrityViolation
+        DeviceBusy
             If somebody is, and does not come to an end.
         """
         self._device.synchronize()
         end = time.monotonic() + _PATIENCE_S
         while not self._undisturbed():
             if time.monotonic() > end:
-                raise IntegrityViolation(
+                raise DeviceBusy(
                     "the device is not idle between requests: the candidate, or another program, is at work on it"
                 )
 
