@@ -19,7 +19,19 @@ from pytest_fib.data.text import escape, slug
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import Workload, WorkloadLine
 from pytest_fib.errors import DataError
-from pytest_fib.items import FUZZ, BadItem, FuzzItem, Row, WorkloadItem, judge, judge_with_benchmark, search
+from pytest_fib.items import (
+    BUILD,
+    FUZZ,
+    BadItem,
+    BuildItem,
+    FuzzItem,
+    Row,
+    WorkloadItem,
+    build,
+    judge,
+    judge_with_benchmark,
+    search,
+)
 from pytest_fib.named import BadSolution, NamedSolution, is_starter_kit
 from pytest_fib.session import FibSession
 
@@ -146,8 +158,14 @@ class SolutionCollector(pytest.Collector):
         return collector
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield an item per workload, and one for further shapes where they are wanted."""
+        """Yield an item per workload, and one for further shapes where they are wanted; or one that builds."""
         about = describe(self.parent.definition, self.named.loaded.solution)
+        if self.parent.fib.settings.build_only:
+            self.parent.fib.offered += 1
+            built: BuildItem = BuildItem.from_parent(self, name=BUILD, callobj=build)
+            built.add_marker(pytest.mark.fib(**about))
+            yield built
+            return
         yield from self._workload_items(about)
         if self.parent.fib.settings.fuzz:
             self.parent.fib.offered += 1

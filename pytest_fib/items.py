@@ -18,10 +18,13 @@ from pytest_fib.session import FibSession
 
 if TYPE_CHECKING:
     from pytest_fib.collection import SolutionCollector
-    from pytest_fib.data.evaluation import Evaluation
+    from pytest_fib.data.evaluation import Build, Evaluation
     from pytest_fib.data.fuzzing import Search
 
 T = TypeVar("T")
+
+BUILD = "build"
+"""The name of the item that builds a solution."""
 
 FUZZ = "fuzz"
 """The name of the item that judges further shapes."""
@@ -126,6 +129,28 @@ class WorkloadItem(SolutionItem):
         )
 
 
+class BuildItem(SolutionItem):
+    """One solution built and loaded, and not run."""
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        """Point at the workload file."""
+        return self.path, None, f"{self.parent.name}::{self.name}"
+
+    def build(self) -> None:
+        """Build the solution, and fail with what the compiler said if it cannot be built."""
+        from pytest_fib.report.record import record_unjudged
+
+        built = self.asked(self._built)
+        self.add_report_section("call", "candidate", built.output)
+        if built.log:
+            record_unjudged(self, "COMPILE_ERROR")
+            pytest.fail(f"COMPILE_ERROR\n{built.log}\nto reproduce:\n  {self.command()}", pytrace=False)
+
+    def _built(self) -> Build:
+        loaded = self.parent.named.loaded
+        return self.fib.build(self.parent.parent.definition, loaded)
+
+
 class OnlyEmptyShapesFail(pytest.fail.Exception):  # type: ignore[misc, name-defined]
     """Raised by the item that judges further shapes where only shapes with an axis of size 0 fail."""
 
@@ -199,6 +224,11 @@ def judge(request: pytest.FixtureRequest) -> None:
 def search(request: pytest.FixtureRequest) -> None:
     """Run an item that judges further shapes."""
     request.node.search()
+
+
+def build(request: pytest.FixtureRequest) -> None:
+    """Run an item that builds."""
+    request.node.build()
 
 
 def judge_with_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> None:

@@ -156,6 +156,7 @@ SWITCHES = (
         "remarks on numerics, other input distributions and unpublished shapes are failures (default: off)",
     ),
     Option("aa", "", "let each solution be its own baseline and show the noise of the gate (default: off)"),
+    Option("build_only", "", "compile every solution and run none; needs no device (default: off)"),
     Option("synthesize_missing", "", "make structured stand-ins for missing blobs (default: off)"),
 )
 

@@ -37,7 +37,7 @@ from pytest_fib.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_fib.data.definition import Definition
-    from pytest_fib.data.evaluation import Evaluation
+    from pytest_fib.data.evaluation import Build, Evaluation
     from pytest_fib.data.solution import LoadedSolution, Solution
     from pytest_fib.data.workload import Workload
     from pytest_fib.judge.config import JudgeConfig
@@ -62,6 +62,9 @@ class Judge(Protocol):
         margin: float,
     ) -> Evaluation:
         """Run a solution, and the baseline beside it, and say in its evaluation which is slower."""
+
+    def try_build(self, definition: Definition, loaded: LoadedSolution) -> Build:
+        """Build and load one solution; raises NotJudgeable for a skip."""
 
     def answers(self, definition: Definition, workload: Workload, traceset_root: Path) -> bool:
         """Whether the reference has an answer to a workload."""
@@ -228,6 +231,14 @@ class FibSession:
         counts = (how["profile"], how["warmup_runs"], how["iterations"], how["trials"], how["isolation"])
         versions = tuple(sorted(machine.libs.items()))
         return Key(machine.hardware, gpu.driver if gpu else None, clock, (*counts, usable_cores()), versions)
+
+    def build(self, definition: Definition, loaded: LoadedSolution) -> Build:
+        """Build one solution, for the device where there is one; raises NotJudgeable."""
+        config = replace(self.judge_config(definition.name, definition.op_type), device="cpu")
+        with suppress(NoDevice):
+            device = resolve_device(self.settings.device, loaded.solution)
+            config = replace(config, device=device)
+        return self.judge(config).try_build(definition, loaded)
 
     def fuzz_judge(self, definition: Definition, solution: Solution) -> Judge:
         """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""

@@ -63,6 +63,7 @@ class Settings:
     selftest: bool = False
     strict: bool = False
     aa: bool = False
+    build_only: bool = False
     synthesize_missing: bool = False
     rules: tuple[RuleLine, ...] = ()
     repeated: tuple[str, ...] = ()

@@ -29,6 +29,8 @@ def build(order: Order) -> None:
     BuildError
         With the compiler's output, if the sources do not compile, there are none, or a library cannot be found.
     """
+    if Path(_DEFAULT_HOME, "bin", "nvcc").exists():  # the nvcc on PATH may be a link from elsewhere
+        os.environ.setdefault("CUDA_HOME", _DEFAULT_HOME)
     root = write_sources(order)
     files = files_with(_SUFFIXES, order, root)
     if not files:

@@ -135,6 +135,15 @@ class Gating:
 
 
 @dataclass(frozen=True)
+class Build:
+    """What came of building and loading a solution; ``log`` is empty where it went well."""
+
+    seconds: float
+    log: str = ""
+    output: str = ""  # what it printed (capped)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The judge's finding; ``status`` decides, everything else explains."""
 

@@ -111,10 +111,12 @@ class Handovers:
                     self._idle(apart.run(candidate, [*busy, Request(calls, early)] * count, verify=0), busy)
                     for early in (False, True)
                 )
+            # How soon a gate is seen to be open varies by some microseconds from process to process: little is
+            # subtracted, so that latencies come out rather too long than too short.
             usual = sorted(interval.elapsed for interval in ordinary)
             late = [interval.elapsed for interval in early]
             self.known[key] = Handover(
-                ordinary=statistics.median(usual),
+                ordinary=usual[len(usual) // 10] if bench.gated else statistics.median(usual),
                 spread=usual[int(0.9 * len(usual))] - statistics.median(usual),
                 early=statistics.median(late),
                 early_spread=statistics.median(late) - min(late),

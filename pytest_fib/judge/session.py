@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,11 +19,11 @@ from pytest_fib.border.arena import Plan
 from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.devices import visible_gpu
-from pytest_fib.data.evaluation import Evaluation
+from pytest_fib.data.evaluation import Build, Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
-from pytest_fib.errors import DataError, SandboxIncomplete
+from pytest_fib.errors import DataError, NotJudgeable, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
 from pytest_fib.judge.arena import Arena, JudgeArena
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
@@ -31,10 +32,18 @@ from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.cuda.arena import CudaArena
 from pytest_fib.judge.cuda.device import Device
 from pytest_fib.judge.examination import Examination
+from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Peaks
 from pytest_fib.judge.handover import Handovers, noop_source
 from pytest_fib.judge.machine import Cores, MachineLock
-from pytest_fib.judge.orders import check_interpreter, check_supported, noop_order, order_for, zygote_kind
+from pytest_fib.judge.orders import (
+    check_buildable,
+    check_interpreter,
+    check_supported,
+    noop_order,
+    order_for,
+    zygote_kind,
+)
 from pytest_fib.judge.pairing import Pairing
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.zygote import Keeper, Zygote, Zygotes, python_path
@@ -153,6 +162,42 @@ class JudgeSession:
             )
         )
 
+    def try_build(self, definition: Definition, loaded: LoadedSolution) -> Build:
+        """Build ``loaded`` and load it, in the sandbox, without running it.
+
+        Raises
+        ------
+        NotJudgeable
+            If that is impossible here; the message says what to do.
+        """
+        check_buildable(loaded.solution)
+        if loaded.solution.spec.language == "cuda" and not self._architecture:
+            raise NotJudgeable(
+                "without a GPU, cuda solutions are built for what TVM_FFI_CUDA_ARCH_LIST says: set it, for example "
+                "to 9.0a for Hopper"
+            )
+        start = time.perf_counter()
+        output = ""
+        try:
+            folder, _ = self.build(definition, loaded)
+            order = order_for(definition, loaded.solution, artifact_dir=folder, threads=self.threads)
+            with self.home(loaded, artifact_dir=folder) as keeper:
+                candidate = self.start(keeper)
+                try:
+                    candidate.load(order, self.config.limits.build_timeout_s)
+                finally:
+                    candidate.kill()
+                    output = candidate.output.text()
+        except CandidateError as error:
+            return Build(time.perf_counter() - start, error.log or error.status.value, output)
+        return Build(time.perf_counter() - start, output=output)
+
+    @property
+    def _architecture(self) -> str:
+        """What CUDA sources are compiled for, as ``TVM_FFI_CUDA_ARCH_LIST`` has it; empty if nobody says."""
+        said = os.environ.get("TVM_FFI_CUDA_ARCH_LIST", "")
+        return said or (self.device.capability if self.device else "")
+
     def _require_sandbox(self, definition: Definition, loaded: LoadedSolution) -> None:
         """Raise SandboxIncomplete unless candidates get every layer; nothing of ``loaded`` runs before that."""
         if not self.sandbox:
@@ -220,10 +265,7 @@ class JudgeSession:
                 finally:
                     candidate.kill()
 
-        architecture = os.environ.get("TVM_FFI_CUDA_ARCH_LIST") or (
-            self.device.capability if self.device else ""
-        )
-        folder, seconds = self.artifacts.product(solution, compile_into, architecture)
+        folder, seconds = self.artifacts.product(solution, compile_into, self._architecture)
         return str(folder), seconds
 
     @contextmanager

@@ -90,7 +90,8 @@ def test_contract_fields(synthetic: ModuleType) -> None:
         "definition", "workload", "solution", "solution_hash", "nodeid", "status", "integrity", "integrity_detail",
         "latency_ms", "median_ms", "latency_ci95_ms", "samples_ms", "clock", "judge_latency_ms", "inner_latency_ms",
         "handover_ms", "verified_calls", "calls", "inputs", "seed", "wall_seconds", "error_ratio", "floor_ms",
-        "sol_fraction", "remarks", "synthesized", "verdict", "ratio", "ratio_ci", "gate", "failure", "samples_per_trial",
+        "sol_fraction", "remarks", "synthesized", "verdict", "ratio", "ratio_ci", "gate", "failure",
+        "samples_per_trial",
     }  # fmt: skip
     assert set(document["solutions"][0]) == {
         "name", "author", "definition", "language", "hash", "path", "build_seconds"

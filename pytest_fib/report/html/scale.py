@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_LEAST_SPAN = 1e-300  # below it floats are too coarse to be divided
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -41,7 +43,7 @@ def logarithmic(values: Iterable[float], pad: float = 0.06) -> Scale:
 
 def linear(low: float, high: float) -> Scale:
     """Return a linear axis; where both ends are the same it is a little longer to either side."""
-    room = 0.0 if high > low else max(abs(low) * 0.05, 0.5)
+    room = 0.0 if high - low > _LEAST_SPAN else max(abs(low) * 0.05, 0.5)
     return Scale(low - room, high + room)
 
 
@@ -58,9 +60,14 @@ def _powers(low: float, high: float, most: int) -> list[float]:
 
 
 def _multiples(low: float, high: float, most: int) -> list[float]:
-    step = _round_step((high - low) / most)
-    first = math.ceil(low / step)
-    return [index * step for index in range(first, first + most + 1) if index * step <= high][:most]
+    found: list[float] = []
+    parts = most
+    while not found:  # the round step may be longer than the axis
+        step = _round_step((high - low) / parts)
+        first = math.ceil(low / step)
+        found = [index * step for index in range(first, first + parts + 1) if low <= index * step <= high]
+        parts *= 2
+    return found[:most]
 
 
 def _round_step(least: float) -> float:
