@@ -43,7 +43,8 @@ def logarithmic(values: Iterable[float], pad: float = 0.06) -> Scale:
 
 def linear(low: float, high: float) -> Scale:
     """Return a linear axis; where both ends are the same it is a little longer to either side."""
-    room = 0.0 if high - low > _LEAST_SPAN else max(abs(low) * 0.05, 0.5)
+    least = max(_LEAST_SPAN, 1e-9 * max(abs(low), abs(high)))
+    room = 0.0 if high - low > least else max(abs(low) * 0.05, 0.5)
     return Scale(low - room, high + room)
 
 
