@@ -158,7 +158,7 @@ class JudgeSession:
                 loaded.solution,
                 self.threads,
                 visible=visible_gpu(self.config.device, os.environ) if self.device else "",
-                architecture=self.device.capability if self.device else "",
+                architecture=self._architecture,
             )
         )
 
