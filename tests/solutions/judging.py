@@ -34,13 +34,14 @@ SECRET = bytes(32)
 PREFILL_EDGES: list[dict[str, int]] = [
     {"total_q": 0, "num_pages": 2, "len_indptr": 1, "num_kv_indices": 0},
     {"total_q": 5, "num_pages": 2, "len_indptr": 3, "num_kv_indices": 0},
+    {"total_q": 96, "num_pages": 200, "len_indptr": 6, "num_kv_indices": 240},
     {"total_q": 0, "num_pages": 2, "len_indptr": 2, "num_kv_indices": 2, "batch_size": 1},
     {"total_q": 5, "num_pages": 2, "len_indptr": 3, "num_kv_indices": 0, "batch_size": 2},
     {"total_q": 33, "num_pages": 9, "len_indptr": 2, "num_kv_indices": 5, "batch_size": 1},
 ]
 EDGES: dict[str, list[dict[str, int]]] = {
-    "rmsnorm": [{"batch_size": 0}, {"batch_size": 3}],
-    "gemm": [{"M": 0}, {"M": 65}],
+    "rmsnorm": [{"batch_size": 0}, {"batch_size": 3}, {"batch_size": 250}],
+    "gemm": [{"M": 0}, {"M": 65}, {"M": 128}],
     "gqa_paged": [
         {"batch_size": 0, "num_pages": 4, "len_indptr": 1, "num_kv_indices": 0},
         {"batch_size": 2, "num_pages": 4, "len_indptr": 3, "num_kv_indices": 0},
@@ -73,25 +74,28 @@ EDGES: dict[str, list[dict[str, int]]] = {
         {"len_indptr": 3, "total_q": 9, "total_kv": 0},
         {"len_indptr": 2, "total_q": 130, "total_kv": 131},
     ],
-    "moe": [{"seq_len": 0}, {"seq_len": 5}],
+    "moe": [{"seq_len": 0}, {"seq_len": 5}, {"seq_len": 40}, {"seq_len": 64}],
     "rope": [
         {"num_tokens": 0, "num_qo_heads": 4, "num_kv_heads": 2, "max_seq_len": 0},
         {"num_tokens": 3, "num_qo_heads": 7, "num_kv_heads": 5, "max_seq_len": 2},
     ],
-    "sampling": [{"batch_size": 0}, {"batch_size": 3}],
+    "sampling": [{"batch_size": 0}, {"batch_size": 5}, {"batch_size": 33}],
     "gdn": [
         {"batch_size": 0},
-        {"batch_size": 5},
+        {"batch_size": 7},
+        {"batch_size": 17},
         {"total_seq_len": 0, "num_seqs": 0, "len_cu_seqlens": 1},
         {"total_seq_len": 0, "num_seqs": 2, "len_cu_seqlens": 3},
         {"total_seq_len": 33, "num_seqs": 1, "len_cu_seqlens": 2},
         {"batch_size": 0, "seq_len": 2, "pool_size": 1},
         {"batch_size": 2, "seq_len": 5, "pool_size": 3},
+        {"batch_size": 8, "seq_len": 2, "pool_size": 16},
         {"batch_size": 1, "seq_len": 33, "pool_size": 1},
     ],
     "mamba_ssu": [
         {"batch_size": 0, "state_cache_size": 2},
         {"batch_size": 3, "state_cache_size": 3},
+        {"batch_size": 33, "state_cache_size": 64},
     ],
 }
 
