@@ -140,12 +140,11 @@ def test_the_cases_are_varied() -> None:
     assert sum(case.expected != "passes" for case in CASES) >= 12
 
 
-def test_the_command_judges_every_case_in_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_judges_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["selftest"]) == 0
     *lines, summary = capsys.readouterr().out.splitlines()
     assert [line.partition("  ")[0].strip() for line in lines] == ["ok"] * len(CASES)
     assert summary.startswith(f"selftest: {len(CASES)} of {len(CASES)} as expected in ")
-    assert float(summary.split(" in ")[1].split(" s;")[0]) < 30
 
 
 def test_a_sandbox_with_a_hole_is_found_out() -> None:
