@@ -84,13 +84,14 @@ def test_data_that_contradicts_itself_fails_its_item_with_one_sentence(pytester,
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
 def test_a_device_that_is_not_there_is_a_skip_or_with_require_device_a_failure(
-    pytester, two_ops: Project, device: str
+    pytester, two_ops: Project, monkeypatch, device: str
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     args = [f"--fib-solution={two_ops.solution('s', 'norm')}", f"--fib-device={device}"]
     result = pytester.runpytest(*args, "-rs")
     result.assert_outcomes(skipped=3)
     result.stdout.fnmatch_lines(
-        [f"SKIPPED*there is no judging on {device} in this version: use --fib-device=cpu"]
+        [f"SKIPPED*there is no judging on {device}: torch sees no CUDA device; use --fib-device=cpu"]
     )
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result = pytester.runpytest(*args, "--fib-require-device", "--fib-report=report.json")
@@ -100,7 +101,7 @@ def test_a_device_that_is_not_there_is_a_skip_or_with_require_device_a_failure(
     document = json.loads((two_ops.root / "report.json").read_text())
     assert [entry["definition"] for entry in document["skipped"]] == ["norm"] * 3
     assert {entry["reason"] for entry in document["skipped"]} == {
-        f"there is no judging on {device} in this version: use --fib-device=cpu"
+        f"there is no judging on {device}: torch sees no CUDA device; use --fib-device=cpu"
     }
     assert document["measurements"] == []
 
