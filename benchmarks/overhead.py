@@ -27,7 +27,7 @@ from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.handover import Handover
-from pytest_fib.judge.trials import Latency, Trial
+from pytest_fib.judge.trials import Latency, Slack, Trial
 
 REPEATS = 15
 PAIRS = 7
@@ -128,22 +128,22 @@ def judged_calls(calls: int) -> tuple[float, float]:
     The first is what the requests took, hand-over subtracted; the second is the latency that the judge reports, which
     is longer where witnesses contradict the requests.
     """
-    from pytest_fib.judge import schedule
+    from pytest_fib.judge import examination, schedule
 
     schedule.MAX_CALLS_PER_REQUEST, before = calls, schedule.MAX_CALLS_PER_REQUEST
-    schedule._SHORT_NS, short = 10**9, schedule._SHORT_NS
+    examination.SHORT_NS, short = 1e9, examination.SHORT_NS
     try:
-        from pytest_fib.judge import examination
-
         seen: list[float] = []
         verdict = examination.latency_of
 
-        def watched(trials: Sequence[Trial], calls: int, several: Handover, single: Handover) -> Latency:
+        def watched(
+            trials: Sequence[Trial], calls: int, several: Handover, single: Handover, slack: Slack
+        ) -> Latency:
             for trial in trials:
                 for request, interval in zip(trial.requests, trial.intervals, strict=True):
                     if request == Request(calls):
                         seen.append((interval.elapsed - several.ordinary) / calls)
-            return verdict(trials, calls, several, single)
+            return verdict(trials, calls, several, single, slack)
 
         examination.latency_of = watched
         examination.MAX_CALLS_PER_REQUEST = calls
@@ -152,7 +152,7 @@ def judged_calls(calls: int) -> tuple[float, float]:
         ) as session:
             evaluation = session.evaluate(SCALE, workload(4), solution("cpp", "main.cc", CPP), None)
     finally:
-        schedule.MAX_CALLS_PER_REQUEST, schedule._SHORT_NS = before, short
+        schedule.MAX_CALLS_PER_REQUEST, examination.SHORT_NS = before, short
         examination.latency_of = verdict
     assert evaluation.timing is not None, evaluation.log
     assert evaluation.timing.calls_per_request == calls
