@@ -78,7 +78,7 @@ class Handover:
 class Handovers:
     """The hand-over by number of calls and size of outputs and inputs, measured when first needed.
 
-    The sizes matter because sampled positions of large outputs miss the cache, and so does what a kernel drove out.
+    The sizes matter because a kernel drives more out of the caches the more memory it touches.
     """
 
     known: dict[tuple[int, int, int, int, bool], Handover] = field(default_factory=dict)
