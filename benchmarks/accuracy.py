@@ -4,29 +4,26 @@
 
 * Kernels of known cost: C++ solutions that spin until the processor's monotonic clock has advanced by 2 µs, 20 µs,
   200 µs and 5 ms, from its first to its last instruction.
-* Memory-bound kernels: a copy of 64 KB to 64 MB, against an oracle in one process: one thread is the judge's own
-  bench, the other one sleeps on the candidates' core, copies when told and times itself; the median over pairs, one
-  after the other.
+* Memory-bound kernels: a C++ copy of 64 KB to 64 MB. The oracle is the clock inside: the same calls, timed by the
+  solution itself around its copy, with what reading its clock costs beside. Next to it stands a program of two
+  processes without a judge, one of which writes fresh buffers on its core and the other copies and times itself on
+  another one, run before and after; it shows whether being stopped between requests makes copies slower.
 * A/A: pairs of evaluations of one solution; how often the interval of their difference holds 0, and how wide it is.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
+import contextlib
 import math
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
-import numpy as np
 import torch
 
 from pytest_fib.data.definition import Definition
@@ -34,12 +31,8 @@ from pytest_fib.data.evaluation import Timing
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
-from pytest_fib.judge.arena import JudgeArena
-from pytest_fib.judge.bench import Request
-from pytest_fib.judge.candidate import Candidate, Interval
-from pytest_fib.judge.examination import Examination, _places
 from pytest_fib.judge.machine import Cores
-from pytest_fib.judge.schedule import Schedule
+from pytest_fib.judge.output import Output
 from pytest_fib.measure.interval import student_t_quantile
 
 COPY = Definition.model_validate(
@@ -66,12 +59,44 @@ void run(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
 }
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
 """
+# Tells now and then the calls so far: the time since the one before, and its own.
 MEMCPY = """
+#include <cstdio>
+#include <vector>
+using Clock = std::chrono::steady_clock;
+static std::vector<long long> seen;
+static Clock::time_point before;
+void note(Clock::time_point start, Clock::time_point end) {
+  seen.push_back((start - before).count());
+  seen.push_back((end - start).count());
+  before = end;
+}
+double cost_of_noting() {
+  const auto begin = Clock::now();
+  for (int i = 0; i < 1000; ++i) {
+    const auto start = Clock::now();
+    note(start, Clock::now());
+  }
+  double all = (Clock::now() - begin).count(), inside = 0;
+  for (int i = 0; i < 1000; ++i) inside += seen[2 * i + 1];
+  seen.clear();
+  return (all - inside) / 1000;
+}
+static const double noting = cost_of_noting();
 void run(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  const auto start = Clock::now();
   std::memcpy(y.data_ptr(), x.data_ptr(), x.shape()[0] * 4);
+  note(start, Clock::now());
+  if (seen.size() < 2 * %d) return;
+  std::printf("%%.1f", noting);
+  for (auto number : seen) std::printf(" %%lld", number);
+  std::printf("\\n");
+  std::fflush(stdout);
+  seen.clear();
 }
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
 """
+TOLD_AT_ONCE = 97  # more than a request has, and no multiple of that
 LOOPS = """
 void run(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
   auto* in = static_cast<const float*>(x.data_ptr());
@@ -90,23 +115,69 @@ A_A = {
     "spin 300 us": SPIN % 300_000,
     "arithmetic": LOOPS,
 }
-ORACLE = """
+PLAIN = """
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
 using Clock = std::chrono::steady_clock;
-extern "C" long long copies(char* const* to, const char* const* from, long long bytes, int calls, long long lead) {
-  const auto awake = Clock::now() + std::chrono::nanoseconds(lead);
-  while (Clock::now() < awake) {}
-  const auto start = Clock::now();
-  for (int i = 0; i < calls; ++i) std::memcpy(to[i], from[i], bytes);
-  return (Clock::now() - start).count();
+struct Control { std::atomic<int> go, done; long long ns; };
+static void pin(int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+static char* shared(size_t bytes) {
+  return static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+}
+int main(int, char** argv) {
+  const size_t bytes = atol(argv[1]), stride = bytes + 4096;
+  const int sets = atoi(argv[2]), rounds = atoi(argv[3]);
+  auto* control = reinterpret_cast<Control*>(shared(4096));
+  char *x = shared(stride * sets), *y = shared(stride * sets);
+  if (!fork()) {
+    pin(atoi(argv[5]));
+    for (int round = 1;; ++round) {
+      while (control->go.load(std::memory_order_acquire) != round) if (control->go.load() < 0) _exit(0);
+      const auto start = Clock::now();
+      for (int i = 0; i < sets; ++i) std::memcpy(y + i * stride, x + i * stride, bytes);
+      control->ns = (Clock::now() - start).count();
+      control->done.store(round, std::memory_order_release);
+    }
+  }
+  pin(atoi(argv[4]));
+  std::vector<char> pool(bytes + (1 << 20)), taken(bytes * sets);
+  for (auto& byte : pool) byte = rand();
+  std::vector<long long> times;
+  for (int round = 1; round <= rounds; ++round) {
+    for (int i = 0; i < sets; ++i) {
+      std::memcpy(x + i * stride, &pool[rand() % (1 << 20)], bytes);
+      std::memset(y + i * stride, round, bytes);
+    }
+    control->go.store(round, std::memory_order_release);
+    while (control->done.load(std::memory_order_acquire) != round) {}
+    times.push_back(control->ns);
+    for (int i = 0; i < sets; ++i) std::memcpy(&taken[i * bytes], y + i * stride, bytes);
+  }
+  control->go = -1;
+  wait(nullptr);
+  std::sort(times.begin(), times.end());
+  std::printf("%.3f", times[times.size() / 2] / 1e3 / sets);
 }
 """
 SIZES_KIB = (64, 256, 1024, 4096, 16384, 65536)
-MEMORY_PAIRS = 16
-LARGE_KIB = 16384
-ORACLE_REQUESTS = 25
-LEAD_NS = 20_000  # about what a candidate spins from its wake to "go"
+MEMORY_RUNS = 9
+LARGE_KIB = 65536  # of which there are fewer runs
+PLAIN_ROUNDS = 60
+SAME_REQUEST_NS = 60_000  # stopping and waking a candidate takes longer
 
 
 def solution(name: str, source: str) -> LoadedSolution:
@@ -146,111 +217,87 @@ def known_costs(session: JudgeSession) -> None:
         )
 
 
-class Oracle:
-    """The same copies in one process: served by the judge's own bench, timed around the copies alone.
+class Plain:
+    """The same copies by two processes that are nobody's candidates."""
 
-    The thread that copies sleeps on a core of its own between requests, like a candidate that is stopped.
-    """
-
-    def __init__(self) -> None:
-        folder = tempfile.mkdtemp()
-        source = Path(folder) / "oracle.cc"
-        source.write_text(ORACLE)
-        library = Path(folder) / "oracle.so"
-        command = ["c++", "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o", str(library)]
+    def __init__(self, cores: Cores) -> None:
+        folder = Path(tempfile.mkdtemp())
+        (folder / "plain.cc").write_text(PLAIN)
+        self._program = folder / "plain"
+        command = ["c++", "-O3", "-march=native", "-o", str(self._program), str(folder / "plain.cc")]
         subprocess.run(command, check=True)
-        self._copies = ctypes.CDLL(str(library)).copies
-        self._copies.restype = ctypes.c_longlong
+        self._cores = [str(cores.judge), str(min(cores.candidate))]
 
-    def median_us(self, session: JudgeSession, n: int, calls: int) -> float:
+    def median_us(self, n: int, calls: int) -> float:
         """Return microseconds per copy of ``n`` floats, ``calls`` copies a request."""
-        examination = Examination(session, COPY, workload(n), solution("oracle", MEMCPY), None)
-        inputs = examination._plan_inputs(workload(n), vary=True)
-        shapes = examination._output_shapes(workload(n))
-        arena = JudgeArena(examination._arena_plan(inputs, shapes), np.random.default_rng(0))
-        thread = _Copier(self._copies, arena, n, session.cores)
-        with session.lock.timing():
-            bench = examination._bench(inputs, arena, shapes)
-            places = _places(Schedule(calls, 0, ORACLE_REQUESTS, 0, 0, None), bench)
-            requests = [Request(calls, first=next(places)) for _ in range(ORACLE_REQUESTS)]
-            bench.run(cast(Candidate, thread), requests, verify=4)
-        thread.end()
-        return statistics.median(thread.times[ORACLE_REQUESTS // 5 :]) / 1e3 / calls
+        counts = [str(4 * n), str(calls), str(PLAIN_ROUNDS)]
+        ran = subprocess.run(
+            [str(self._program), *counts, *self._cores], capture_output=True, text=True, check=True
+        )
+        return float(ran.stdout)
 
 
-class _Copier:
-    """What the bench needs of a candidate, played by a thread."""
+def inside_us(printed: list[str], calls: int) -> float:
+    """Return microseconds per copy as the solution's own clock has it, of requests of ``calls`` calls."""
+    requests: list[list[float]] = []
+    lines = (line.split() for text in printed for line in text.splitlines())
+    for noting, *numbers in (map(float, line) for line in lines if len(line) == 1 + 2 * TOLD_AT_ONCE):
+        for since, elapsed in zip(numbers[::2], numbers[1::2], strict=True):
+            if not requests or since > SAME_REQUEST_NS:
+                requests.append([])
+            requests[-1].append(elapsed + noting)
+    return statistics.median(sum(request) for request in requests if len(request) == calls) / calls / 1e3
 
-    def __init__(self, copies: Any, arena: JudgeArena, n: int, cores: Cores) -> None:
-        self.times: list[float] = []
-        self._copies, self._arena, self._n, self._cores = copies, arena, n, cores
-        self._turn, self._ready = threading.Semaphore(0), threading.Semaphore(0)
-        self._sets = range(0)
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
 
-    def call_up(self, requests: int, most: int) -> None:
-        pass
+@contextlib.contextmanager
+def eavesdropping() -> Iterator[list[str]]:
+    """Collect what candidates print, which the judge keeps only if something goes wrong."""
+    printed: list[str] = []
+    close = Output.close
 
-    def arm(self, timeout_s: float) -> None:
-        pass
+    def closing(self: Output) -> None:
+        if self.fileno >= 0:
+            printed.append(self.text())
+        close(self)
 
-    def kill(self) -> None:
-        self.end()
-
-    def end(self) -> None:
-        self._sets = range(0)
-        self._turn.release()
-        self._thread.join()
-
-    def run_timed(
-        self, calls: range, timeout_s: float, sample: Callable[[], object], early: bool
-    ) -> Interval:
-        self._sets = calls
-        self._turn.release()
-        self._ready.acquire()
-        sample()
-        return Interval(int(self.times[-1]))
-
-    def _serve(self) -> None:
-        os.sched_setaffinity(0, set(self._cores.candidate))
-        plan, arena = self._arena.plan, self._arena
-        first = arena._out.ctypes.data + plan.outputs.slots[0].offset
-        while self._turn.acquire() and self._sets:
-            pointers = ctypes.c_void_p * len(self._sets)
-            x = pointers(*(arena.inputs_of(index)["x"].data_ptr() for index in self._sets))
-            y = pointers(*(first + index * plan.outputs.stride for index in self._sets))
-            count, nbytes = ctypes.c_int(len(self._sets)), ctypes.c_longlong(4 * self._n)
-            self.times.append(self._copies(y, x, nbytes, count, ctypes.c_longlong(LEAD_NS)))
-            self._ready.release()
+    Output.close = closing  # type: ignore[method-assign]
+    try:
+        yield printed
+    finally:
+        Output.close = close  # type: ignore[method-assign]
 
 
 def memory_bound() -> None:
-    """Print the ratio of neighbouring measurements: where a virtual machine's cores are changes by the second."""
-    print("memory-bound copies         oracle       judged    ratio   (quartiles)        of the least")
-    oracle = Oracle()
-    subject = solution("memcpy", MEMCPY)
-    config = JudgeConfig(secret=b"a" * 32, isolation="solution", sampling=Sampling(5, 20, 1, budget_s=None))
-    with JudgeSession(config) as session:
+    """Print ratios of one and the same call, and of neighbouring runs: a virtual machine's cores move."""
+    print(
+        "memory-bound copies      judged         inside   ratio (quartiles)           plain   ratio (quartiles)"
+    )
+    subject = solution("memcpy", MEMCPY % TOLD_AT_ONCE)
+    config = JudgeConfig(secret=b"a" * 32, sampling=Sampling(5, 110, 1, budget_s=None))
+    with JudgeSession(config) as session, eavesdropping() as printed:
+        plain = Plain(session.cores)
         for kib in SIZES_KIB:
-            n = kib * 256
-            pairs = []
-            for number in range(MEMORY_PAIRS if kib < LARGE_KIB else MEMORY_PAIRS // 2):
-                before = oracle.median_us(session, n, pairs[-1][2] if pairs else 1)
+            n, calls = kib * 256, 1
+            rows = []
+            for number in range(MEMORY_RUNS if kib < LARGE_KIB else 3):
+                before = plain.median_us(n, calls)
+                printed.clear()
                 timing = judged(session, subject, n, number)
                 calls = timing.calls_per_request
-                after = oracle.median_us(session, n, calls)
-                pairs.append((timing.median_ms * 1e3, (before + after) / 2, calls))
-            del pairs[0]  # the number of calls was not known yet
-            ratios = sorted(got / expected for got, expected, _ in pairs)
-            got, expected = (statistics.median(pair[which] for pair in pairs) for which in (0, 1))
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            least = min(got for got, _, _ in pairs) / min(expected for _, expected, _ in pairs)
+                inside = inside_us(printed, calls)
+                rows.append((timing.median_ms * 1e3, inside, (before + plain.median_us(n, calls)) / 2))
+            got, inside, other = (statistics.median(row[which] for row in rows) for which in range(3))
             print(
-                f"copy {kib:6d} KiB       {expected:9.2f} µs {got:9.2f} µs   {middle:.3f}   "
-                f"({low:.3f} to {high:.3f})   {least:.3f}",
+                f"copy {kib:6d} KiB   {got:9.2f} µs   {inside:9.2f} µs   {ratios(rows, 1)}   {other:9.2f} µs   "
+                f"{ratios(rows, 2)}",
                 flush=True,
             )
+
+
+def ratios(rows: list[tuple[float, float, float]], to: int) -> str:
+    """Return median and quartiles of the first column's ratio to another."""
+    low, middle, high = statistics.quantiles((row[0] / row[to] for row in rows), n=4)
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 def a_a(session: JudgeSession, pairs: int) -> None:

@@ -439,7 +439,8 @@ class Examination:
                 finally:
                     candidate.kill()
 
-        return self._session.handovers.measure(bench, calls, among, noop)
+        through_ffi = self._loaded.solution.spec.language == "cpp"
+        return self._session.handovers.measure(bench, calls, among, noop, through_ffi)
 
     @contextmanager
     def _candidate(self, keeper: Keeper, arena: Arena, trial: int) -> Iterator[Candidate]:

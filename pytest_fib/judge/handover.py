@@ -1,7 +1,9 @@
 """What a request costs when the solution does nothing: measured, per session, with a candidate of the same kind.
 
-A kernel leaves the caches full of its own data, and the next request finds the interpreter's gone. So between the
-requests that are measured there are others, at which the candidate that does nothing writes as much memory.
+A kernel leaves the caches full of its own data, and the next call finds the interpreter's gone. So between the
+requests that are measured there are others, at which the candidate that does nothing writes as much memory; and where
+a request has several calls, a further candidate of ours writes in each, and tells how long: the rest of its
+time, against that of the same candidate when it writes nothing, is what cold calls cost.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ _EQUAL_CALLS = 1 << 20
 _DISCARDED = 5  # of so many requests the first
 _MOST_BYTES = 64 << 20
 _ALL_BYTES = 64 << 20  # of all requests together: where one takes long, some microseconds do not matter
+_COLD_BYTES = 16 << 10  # a call that touches less leaves a first-level cache to the next
 
 _NOOP = """
 def run(*arguments):
@@ -44,6 +47,43 @@ def learn(output):
     global busy
     busy = output
 """
+# Requests in which every call writes take turns with idle ones. What was measured is told while the clock of the
+# candidate runs, so that it is part of what the request is known to have worked. Calls into a library go a longer
+# way, over more memory, than calls of a Python function: tvm_ffi has a function that does nothing.
+_TAKES_TURNS = """
+import time
+import torch
+
+CALLS, TURNS, THROUGH_FFI = {calls}, {turns}, {through_ffi}
+nop, ready = None, dict()
+if THROUGH_FFI:
+    import tvm_ffi.testing
+
+    nop = tvm_ffi.get_global_func("testing.nop", allow_missing=True)
+clock = time.perf_counter_ns
+memory = torch.zeros(CALLS, {nbytes}, dtype=torch.uint8)
+times = []
+number = 0
+
+
+def run(*arguments):
+    global number
+    times.append(clock())
+    place = number % CALLS
+    if place == 0 and len(times) > 1:
+        print(sum(times[1:-1:2]) - sum(times[:-1:2]), flush=True)
+        del times[:-1]
+    if number // CALLS % TURNS:
+        memory[place].add_(1)
+    if nop is not None and place not in ready:
+        tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+        ready[place] = list(map(tvm_ffi.from_dlpack, tensors))
+    number += 1
+    times.append(clock())
+    if nop is not None:
+        nop(*ready[place])
+"""
+_TURNS = 2
 
 
 def noop_source(nbytes: int = 0) -> str:
@@ -81,7 +121,7 @@ class Handovers:
     The sizes matter because a kernel drives more out of the caches the more memory it touches.
     """
 
-    known: dict[tuple[int, int, int, int, bool], Handover] = field(default_factory=dict)
+    known: dict[tuple[int, int, int, int, bool, bool], Handover] = field(default_factory=dict)
 
     def measure(
         self,
@@ -89,15 +129,17 @@ class Handovers:
         calls: int,
         among: int,
         noop: Callable[[str], AbstractContextManager[Candidate]],
+        through_ffi: bool = False,
     ) -> Handover:
         """Return the hand-over of a request of ``calls`` calls among others of ``among`` calls.
 
+        ``through_ffi`` says that the calls to be judged go through ``tvm_ffi``.
         ``noop`` starts a candidate of a given source, attached to the arena of ``bench``. Nothing else of a
         solution may run meanwhile: who could slow this down would be faster by the difference.
         """
         plan = bench.arena.plan
         sizes = plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length()
-        key = (calls, among, *sizes, bench.gated)
+        key = (calls, among, *sizes, bench.gated, through_ffi and calls > 1)
         if key not in self.known:
             # What a candidate of ours is given need not be new.
             apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, _EQUAL_CALLS))
@@ -113,8 +155,15 @@ class Handovers:
                 )
             # How soon a gate is seen to be open varies by some microseconds from process to process: little is
             # subtracted, so that latencies come out rather too long than too short.
-            usual = sorted(interval.elapsed for interval in ordinary)
-            late = [interval.elapsed for interval in early]
+            cold = 0.0
+            if busy and calls > 1 and footprint // among >= _COLD_BYTES:
+                source = _TAKES_TURNS.format(
+                    calls=calls, turns=_TURNS, nbytes=footprint // calls, through_ffi=through_ffi
+                )
+                with noop(source) as candidate:
+                    cold = _cold_calls(apart, candidate, calls, count)
+            usual = sorted(interval.elapsed + cold for interval in ordinary)
+            late = [interval.elapsed + cold for interval in early]
             self.known[key] = Handover(
                 ordinary=usual[len(usual) // 10] if bench.gated else statistics.median(usual),
                 spread=usual[int(0.9 * len(usual))] - statistics.median(usual),
@@ -129,3 +178,17 @@ class Handovers:
         """Return the intervals that count: those between the busy ones, without the first."""
         idle = intervals[len(busy) :: len(busy) + 1]
         return list(idle[len(idle) // _DISCARDED :])
+
+
+def _cold_calls(bench: Bench, candidate: Candidate, calls: int, count: int) -> float:
+    """Return by how many nanoseconds a request of ``calls`` calls takes longer if each finds cold caches.
+
+    ``candidate`` takes turns. Medians differ by less than the turns that make them, hence never below zero.
+    """
+    intervals = bench.run(candidate, [Request(calls)] * (count * _TURNS + 1), verify=0)
+    candidate.output.drain()
+    worked = [int(line) for line in candidate.output.text().split()]
+    rest = [interval.elapsed - inside for interval, inside in zip(intervals, worked, strict=False)]
+    first = len(rest) // _DISCARDED // _TURNS * _TURNS
+    idle, busy = (statistics.median(rest[first + turn :: _TURNS]) for turn in range(_TURNS))
+    return max(0.0, busy - idle)
