@@ -17,7 +17,7 @@ from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SettingsError
 from pytest_fib.named import NamedSolution
-from pytest_fib.report.record import record_evaluation
+from pytest_fib.report.recording import record_evaluation
 from pytest_fib.session import FibSession
 
 

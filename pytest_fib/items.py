@@ -72,7 +72,7 @@ class SolutionItem(pytest.Function):
 
     def asked(self, judge: Callable[[], T]) -> T:
         """What the judge says; skips what cannot be judged here, and fails where there is no verdict."""
-        from pytest_fib.report.record import record_unjudged
+        from pytest_fib.report.recording import record_unjudged
 
         try:
             return judge()
@@ -99,7 +99,7 @@ class WorkloadItem(SolutionItem):
         """Ask the judge, keep what it found, and fail unless it passed."""
         from pytest_fib.bridge.benchmark import add_samples, leave_out
         from pytest_fib.report.failure import failure_text, first_time, gate_text
-        from pytest_fib.report.record import record_evaluation
+        from pytest_fib.report.recording import record_evaluation
 
         try:
             workload, evaluation = self.asked(self._judged)
@@ -138,7 +138,7 @@ class BuildItem(SolutionItem):
 
     def build(self) -> None:
         """Build the solution, and fail with what the compiler said if it cannot be built."""
-        from pytest_fib.report.record import record_unjudged
+        from pytest_fib.report.recording import record_unjudged
 
         built = self.asked(self._built)
         self.add_report_section("call", "candidate", built.output)
@@ -165,7 +165,7 @@ class FuzzItem(SolutionItem):
     def search(self) -> None:
         """Search for shapes that fail, keep what was found, and fail if there are some."""
         from pytest_fib.report.failure import fuzz_text
-        from pytest_fib.report.record import record_fuzz
+        from pytest_fib.report.recording import record_fuzz
 
         found = self.asked(self._searched)
         if found.first is None:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_fib.bridge.xdist import is_worker
 from pytest_fib.data.layers import describe, missing_layers, refusal
-from pytest_fib.report.terminal import for_encoding
+from pytest_fib.report.text import for_encoding
 
 if TYPE_CHECKING:
     from pytest_fib.judge.config import JudgeConfig

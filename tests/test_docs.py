@@ -281,8 +281,9 @@ def test_the_failure_text_of_the_docs_has_every_part_of_a_real_one() -> None:
 
 
 def test_the_report_page_names_every_field() -> None:
-    from pytest_fib.report.document import Score, build_document
+    from pytest_fib.report.document import build_document
     from pytest_fib.report.record import Measurement, Skip, SolutionInfo
+    from pytest_fib.report.scores import Score
 
     text = (ROOT / "docs" / "report.md").read_text()
     words = set(re.findall(r"[a-z_0-9]+", text))

@@ -9,21 +9,18 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pytest_fib.data.files import shown
+from pytest_fib.report.text import for_encoding, shorten
 
 USAGE_ERROR = 2
 
 
 def write(line: str) -> None:
     """Print a line as the stream can show it."""
-    from pytest_fib.report.terminal import for_encoding
-
     print(for_encoding(line, sys.stdout.encoding))
 
 
 def fail(sentence: str) -> int:
     """Print why the command cannot begin; returns the exit status for wrong usage."""
-    from pytest_fib.report.terminal import for_encoding
-
     print(for_encoding(f"ERROR: {sentence}", sys.stderr.encoding), file=sys.stderr)
     return USAGE_ERROR
 
@@ -60,8 +57,6 @@ def table(
 
 
 def _cells(row: Sequence[str], widths: Sequence[int], right: Collection[int]) -> Iterator[str]:
-    from pytest_fib.report.terminal import shorten
-
     for column, (cell, wide) in enumerate(zip(row, widths, strict=True)):
         short = shorten(cell, wide)
         yield short.rjust(wide) if column in right else short.ljust(wide)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fib.report.text import plural
+
 if TYPE_CHECKING:
     from pytest_fib.cli import Subparsers
     from pytest_fib.data.results import Measured, Report
@@ -141,7 +143,6 @@ def _page(
 ) -> list[str]:
     from pytest_fib.commands._reports import source_line
     from pytest_fib.data.text import escape
-    from pytest_fib.report.terminal import plural
 
     page = [
         f"{word}: {source_line(path, report)}"

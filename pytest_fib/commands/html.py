@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(namespace: argparse.Namespace) -> int:
     """Write the page; returns 0, or 2 where the report cannot be read or the page not be written."""
     from pytest_fib.errors import FibError
-    from pytest_fib.report.document import check_target, write_text
+    from pytest_fib.report.files import check_target, write_text
     from pytest_fib.report.html.page import render
 
     try:

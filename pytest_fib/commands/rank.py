@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fib.report.text import plural
+
 if TYPE_CHECKING:
     from pytest_fib.cli import Subparsers
     from pytest_fib.data.results import Conditions, Measured, Report
@@ -130,7 +132,6 @@ def _contests(reports: Iterable[Report]) -> dict[Conditions, dict[str, _Contest]
 def _board(definition: str, contest: _Contest, rules: _Rules) -> _Board:
     from pytest_fib.commands._reports import labels
     from pytest_fib.measure.board import ranked, standing
-    from pytest_fib.report.terminal import plural
 
     named = labels(found for runs in contest.runs.values() for each in runs.values() for found in each)
     denominators = _denominators(definition, contest, rules.baseline)

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_fib.report.text import for_encoding
+
 if TYPE_CHECKING:
     from pytest_fib.cli import Subparsers
 
@@ -23,7 +25,6 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(namespace: argparse.Namespace) -> int:
     """Judge known attacks and honest kernels on this machine; returns 0 if all came out right, else 1."""
     from pytest_fib.judge.session import JudgeSession
-    from pytest_fib.report.terminal import for_encoding
     from pytest_fib.selftest import run_selftest
 
     wrong = run_selftest(

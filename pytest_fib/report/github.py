@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from pytest_fib.data.text import escape
-from pytest_fib.report import terminal
-from pytest_fib.report.reading import Result, Run, Standing, standings, verdicts
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.run import Result, Run
+from pytest_fib.report.standings import Standing, standings, verdicts
+from pytest_fib.report.text import for_encoding, plural
 from pytest_fib.report.units import MISSING, format_interval, format_ratio
 
 ANNOTATION_LIMIT = 10
@@ -60,7 +60,7 @@ class GithubSurface:
         finally:
             terminalreporter.write_line(f"::{token}::")
             for line in [*problem, *error_commands(run, self._environ.get("GITHUB_WORKSPACE", ""))]:
-                terminalreporter.write_line(terminal.for_encoding(line, "utf-8"))
+                terminalreporter.write_line(for_encoding(line, "utf-8"))
 
     def _add_summary(self, run: Run) -> list[str]:
         """Append the summary; returns a warning where it cannot be, because a kernel is not to blame for it."""

@@ -1,67 +1,17 @@
-"""The run on the terminal: a table per definition and solution, remarks, one summary line."""
+"""What the terminal says of a run below its table: remarks, what the reader should know, one summary line."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from pytest_fib.data.layers import in_words, missing_layers
 from pytest_fib.data.text import escape
-from pytest_fib.measure.scores import arithmetic_mean, geometric_mean
-from pytest_fib.report import gate
-from pytest_fib.report.document import has_passed, passed_speedups
-from pytest_fib.report.record import Measurement, Record
-from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
+from pytest_fib.report.record import Record, has_passed
+from pytest_fib.report.scores import means_text
+from pytest_fib.report.text import Line, plural
 
-COLUMNS = ("workload", "status", "latency", "reference", "speedup", "vs baseline", "worst abs/rel")
-
-BASELINE = "vs baseline"
-"""The column that is there only where a baseline was named."""
-
-ROW_LIMIT = 200
-"""Rows that are shown without ``-v``."""
-
-_TIMED = ("latency", "reference", "speedup")
-_DROPPED_FIRST = ("worst abs/rel", "reference", "speedup")
-_LEAST_LABEL = 14
-_GAP = "  "
 _REMARK_LIMIT = 10
-_LONGEST_STATUS = len("INCORRECT_NUMERICAL")
-
-_ASCII = str.maketrans({"µ": "u", "±": "+-", "–": "-", "…": "~", "·": "-"})
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of output and the markup that pytest's terminal writer gives it."""
-
-    text: str
-    markup: Mapping[str, bool] = field(default_factory=dict)
-
-
-def table_lines(records: Sequence[Record], *, width: int, row_limit: int | None = ROW_LIMIT) -> list[Line]:
-    """Return the table of all judged records, at most ``width`` columns wide; empty when nothing was judged."""
-    groups = _grouped(records)
-    count = sum(len(group.rows) for group in groups)
-    if not count:
-        return []
-    left = count if row_limit is None else min(count, row_limit)
-    hidden = count - left
-    layout = _Layout.fit([row for group in groups for row in group.rows][:left], width)
-    lines = [Line(layout.header(), {"bold": True})]
-    for group in groups:
-        if left <= 0:
-            break
-        lines.append(Line(_heading(group, width), {"bold": True}))
-        lines += [
-            Line(layout.line(row), {} if has_passed(record) and not gate.is_slower(record) else {"red": True})
-            for row, record in zip(layout.labelled(group.rows)[:left], group.records, strict=False)
-        ]
-        left -= len(group.rows)
-    if hidden:
-        lines.append(Line(shorten(f"… {hidden} more rows (-v shows all)", width)))
-    return lines
 
 
 def remark_lines(records: Iterable[Record]) -> list[Line]:
@@ -127,7 +77,7 @@ def summary_line(records: Sequence[Record]) -> Line:
     others = ((failed, "failed"), (unjudged, "failed without a verdict"), (skipped, "skipped"))
     counts = [f"{passed} passed", *(f"{count} {word}" for count, word in others if count)]
     text = "fib: " + ", ".join(counts)
-    means = _means(records)
+    means = means_text(records)
     if means:
         text += f"; speedup over the reference: {means}"
     broken = sum(fuzz["status"] != "PASSED" for fuzz in fuzzed)
@@ -136,172 +86,3 @@ def summary_line(records: Sequence[Record]) -> Line:
         text += f"on which {broken} of {plural(len(fuzzed), 'solution')} failed"
     red, green = failed or unjudged or broken, passed or fuzzed
     return Line(text, {"bold": True, **({"red": True} if red else {"green": True} if green else {})})
-
-
-def shorten(text: str, width: int) -> str:
-    """Return ``text`` in at most ``width`` columns: head and tail tell two names apart, the middle goes."""
-    if len(text) <= width:
-        return text
-    if width <= 1:
-        return "…"[:width]
-    head = width // 2
-    tail = width - 1 - head
-    return text[:head] + "…" + (text[-tail:] if tail else "")
-
-
-def for_encoding(text: str, encoding: str | None) -> str:
-    """Return ``text`` as a stream of that encoding can show it."""
-    try:
-        text.encode(encoding or "ascii")
-    except UnicodeEncodeError:
-        return text.translate(_ASCII).encode(encoding or "ascii", "replace").decode(encoding or "ascii")
-    except LookupError:
-        return text.translate(_ASCII)
-    return text
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Which columns are shown, and how wide each is."""
-
-    columns: tuple[str, ...]
-    widths: tuple[int, ...]
-
-    @classmethod
-    def fit(cls, rows: Sequence[Mapping[str, str]], width: int) -> _Layout:
-        """Leave out what nothing was timed or gated for; shorten the label, then drop columns, until it fits."""
-        columns = tuple(
-            column
-            for column in COLUMNS
-            if column not in (*_TIMED, BASELINE) or any(row[column] != MISSING for row in rows)
-        )
-        for dropped in ("", *_DROPPED_FIRST):
-            columns = tuple(column for column in columns if column != dropped)
-            natural = [_natural_width(column, rows, columns) for column in columns]
-            excess = sum(natural) + len(_GAP) * len(columns) - width
-            if natural[0] - excess >= min(natural[0], _LEAST_LABEL):
-                break
-        label = max(natural[0] - max(excess, 0), 1)
-        return cls(columns, (label, *natural[1:]))
-
-    def header(self) -> str:
-        """The names of the columns."""
-        names = {column: column for column in self.columns}
-        return self.line({**names, "workload": shorten("workload", self.widths[0])})
-
-    def labelled(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
-        """The rows of a group with labels that fit; if two would look the same, all end in their uuids."""
-        width = self.widths[0]
-        labels = [shorten(row["workload"], width) for row in rows]
-        if len(set(labels)) < len({row["workload"] for row in rows}):
-            labels = [_label_by_uuid(row, width) for row in rows]
-        return [{**row, "workload": label} for row, label in zip(rows, labels, strict=True)]
-
-    def line(self, cells: Mapping[str, str]) -> str:
-        """One row, indented; text to the left, numbers to the right. Without a latency the status takes its room."""
-        label, status, *numbers = zip(self.columns, self.widths, strict=True)
-        parts = [cells[label[0]].ljust(label[1])]
-        room = status[1]
-        if numbers and numbers[0][0] == "latency" and cells["latency"] == MISSING:
-            room += len(_GAP) + numbers.pop(0)[1]
-        parts.append(cells[status[0]].ljust(room))
-        parts += [cells[column].rjust(width) for column, width in numbers]
-        return _GAP + _GAP.join(parts).rstrip()
-
-
-def _label_by_uuid(row: Mapping[str, str], width: int) -> str:
-    """As much of the axes as ``width`` columns hold beside the beginning of the uuid."""
-    uuid = shorten(row["uuid"], width)
-    head = row["workload"][: max(width - len(uuid) - 1, 0)]
-    return f"{head}…{uuid}" if head else uuid
-
-
-def _natural_width(column: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> int:
-    """The width that shows every cell; a status without a latency needs no more than both columns have."""
-    if column == "status" and "latency" in columns:
-        rows = [row for row in rows if row["latency"] != MISSING]
-    width = max([len(column), *(len(row[column]) for row in rows)])
-    return max(width, _LONGEST_STATUS - len("PASSED") - len(_GAP)) if column == "latency" else width
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The judged records of one definition and solution, and their cells by column."""
-
-    definition: str
-    solution: str
-    records: Sequence[Record]
-    rows: Sequence[Mapping[str, str]]
-
-    @classmethod
-    def of(cls, judged: Sequence[tuple[Record, Measurement]]) -> _Group:
-        """The group of records that share definition and solution; at least one."""
-        first = judged[0][1]
-        labels = workload_labels([measurement for _, measurement in judged])
-        rows = [_cells(label, *entry) for label, entry in zip(labels, judged, strict=True)]
-        return cls(first["definition"], first["solution"], [record for record, _ in judged], rows)
-
-
-def _grouped(records: Iterable[Record]) -> list[_Group]:
-    groups: dict[tuple[str, str], list[tuple[Record, Measurement]]] = {}
-    for record in records:
-        measurement = record["measurement"]
-        if measurement is not None:
-            key = (measurement["definition"], measurement["solution_hash"])
-            groups.setdefault(key, []).append((record, measurement))
-    return [_Group.of(judged) for judged in groups.values()]
-
-
-def _cells(label: str, record: Record, measurement: Measurement) -> dict[str, str]:
-    interval = measurement["latency_ci95_ms"]
-    cells = (
-        escape(label),
-        escape(measurement["status"], 40),
-        format_interval(measurement["latency_ms"], None if interval is None else (interval[0], interval[1])),
-        format_latency(record["reference_latency_ms"]),
-        format_ratio(record["speedup"]),
-        gate.cell(measurement),
-        _worst_error(record),
-    )
-    return {**dict(zip(COLUMNS, cells, strict=True)), "uuid": escape(measurement["workload"][:8])}
-
-
-def workload_labels(measurements: Sequence[Measurement]) -> list[str]:
-    """Return how each workload is called in its item's id; by its axes alone where those tell them all apart."""
-    labels = [measurement["nodeid"].rpartition("::")[2] for measurement in measurements]
-    short = [
-        label.removesuffix(f"-{measurement['workload'][:8]}")
-        for label, measurement in zip(labels, measurements, strict=True)
-    ]
-    return short if len(set(short)) == len(short) else labels
-
-
-def _worst_error(record: Record) -> str:
-    if record["absolute_error"] is None and record["relative_error"] is None:
-        return MISSING
-    return f"{format_error(record['absolute_error'])}/{format_error(record['relative_error'])}"
-
-
-def _heading(group: _Group, width: int) -> str:
-    means = _means(group.records)
-    names = f"{escape(group.definition)} · {escape(group.solution)}"
-    count = f": {sum(map(has_passed, group.records))}/{len(group.records)} passed"
-    for text in (names + count + (f", speedup {means}" if means else ""), names + count):
-        if len(text) <= width:
-            return text
-    return shorten(names, width)
-
-
-def _means(records: Iterable[Record]) -> str:
-    speedups = passed_speedups(records)
-    if not speedups:
-        return ""
-    return (
-        f"arithmetic mean {format_ratio(arithmetic_mean(speedups))}, "
-        f"geometric mean {format_ratio(geometric_mean(speedups))}"
-    )
-
-
-def plural(count: int, noun: str) -> str:
-    """Return the count and the noun, as in ``2 problems``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

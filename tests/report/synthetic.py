@@ -19,7 +19,8 @@ from pytest_fib.data.workload import RandomInput, Workload
 from pytest_fib.report.environment import Machine
 from pytest_fib.report.failure import failure_text
 from pytest_fib.report.plugin import ReportPlugin
-from pytest_fib.report.record import Record, make_record, record_evaluation
+from pytest_fib.report.record import Record
+from pytest_fib.report.recording import make_record, record_evaluation
 
 MACHINE = Machine("cpu", "Test CPU 9000", {"torch": "2.13.0"})
 NODEID = "tracesets/mini/workloads/rmsnorm/rmsnorm_h128.jsonl::triton_v1::batch_size7-33bf737d"

@@ -11,7 +11,8 @@ import pytest
 from pytest_fib.data.fuzzing import Failing, Search, Shape
 from pytest_fib.report.document import build_document
 from pytest_fib.report.failure import fuzz_text
-from pytest_fib.report.record import Record, record_fuzz
+from pytest_fib.report.record import Record
+from pytest_fib.report.recording import record_fuzz
 from pytest_fib.report.terminal import fuzz_line, summary_line
 
 LINE = json.dumps({"definition": "rmsnorm_h128", "workload": {"axes": {"batch_size": 3}}})

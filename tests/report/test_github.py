@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_fib.report.github import ANNOTATION_LIMIT, cell, error_commands, summary
-from pytest_fib.report.reading import Run, read_run
+from pytest_fib.report.reading import read_run
+from pytest_fib.report.run import Run
 
 NASTY = st.text(st.sampled_from(list("%:,\r\n|<>`*_[]()#@!\\-a \u202e")), max_size=30)
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from pytest_fib.report.document import build_document
 from pytest_fib.report.html.page import render
-from pytest_fib.report.reading import read_run, standings, verdicts
+from pytest_fib.report.reading import read_run
 from pytest_fib.report.record import Measurement
+from pytest_fib.report.standings import standings, verdicts
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("PASSED"),

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fib.report.text import plural
+
 if TYPE_CHECKING:
     from pytest_fib.cli import Subparsers
 
@@ -67,7 +69,6 @@ def _add(namespace: argparse.Namespace) -> None:
     from pytest_fib.commands._output import place, write
     from pytest_fib.commands.history.store import History
     from pytest_fib.data.results import read_report_bytes
-    from pytest_fib.report.terminal import plural
 
     paths = [path for word in namespace.reports for path in _files(Path(word))]
     read = [(path, *read_report_bytes(path)) for path in paths]  # all can be read, or none is added

@@ -11,7 +11,7 @@ from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.errors import DataError
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.text import plural
 
 
 def dataset_page(traceset: Traceset, width: int) -> list[str]:

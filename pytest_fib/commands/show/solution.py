@@ -7,7 +7,7 @@ from pytest_fib.commands._output import place, table
 from pytest_fib.commands.show.definition import code, facts
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.text import escape
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.text import plural
 from pytest_fib.report.units import format_bytes
 
 _STYLES = {

@@ -14,7 +14,7 @@ from pytest_fib.data.text import escape
 from pytest_fib.data.trace import EvaluationStatus, Trace, TraceEvaluation
 from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.measure.scores import arithmetic_mean, geometric_mean
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.text import plural
 from pytest_fib.report.units import MISSING, format_error, format_latency, format_ratio
 
 _HEADER = ["workload", "status", "latency", "reference", "speedup", "worst abs/rel"]

@@ -15,7 +15,7 @@ from pytest_fib.data.text import escape, show
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import Input, RandomInput, SafetensorsInput, ScalarInput, Workload, WorkloadLine
 from pytest_fib.errors import DataError, NotJudgeable
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.text import plural
 from pytest_fib.report.units import format_bytes
 
 Shape = tuple[int, ...] | None

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fib.report.text import plural
+
 if TYPE_CHECKING:
     from pytest_fib.cli import Subparsers
 
@@ -54,8 +56,6 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def _summary(counts: Counter[str], problems: int, warnings: int) -> str:
-    from pytest_fib.report.terminal import plural
-
     kinds = [plural(counts[kind], kind) for kind in ("definition", "workload", "solution", "trace")]
     found = f"{plural(problems, 'problem')}, {plural(warnings, 'warning')}"
     return f"fib validate: {', '.join(kinds)}: {found}"

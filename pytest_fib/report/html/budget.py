@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_fib.report.html.markup import Markup, tag
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.text import plural
 
 PAGE_LIMIT = 300_000
 """Bytes of a page."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pytest_fib.report.html.markup import Markup, tag
 from pytest_fib.report.html.plot import Axis, Frame, colour, figure, label, legend, path, steps
 from pytest_fib.report.html.scale import Scale, logarithmic
-from pytest_fib.report.reading import Result, by_solution
+from pytest_fib.report.run import Result
+from pytest_fib.report.standings import by_solution
 from pytest_fib.report.units import format_ratio
 
 Curve = list[tuple[float, float]]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pytest_fib.report.failure import log_text
 from pytest_fib.report.html.budget import fit, note_left_out
 from pytest_fib.report.html.markup import Markup, joined, tag, text
-from pytest_fib.report.reading import Result, Run
-from pytest_fib.report.terminal import plural, shorten
+from pytest_fib.report.run import Result, Run
+from pytest_fib.report.text import plural, shorten
 
 _TEXT_LIMIT = 6000
 """Bytes of one text, so that there is room for others."""

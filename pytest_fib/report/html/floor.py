@@ -20,7 +20,7 @@ from pytest_fib.report.html.plot import (
     path,
 )
 from pytest_fib.report.html.scale import logarithmic
-from pytest_fib.report.reading import Result
+from pytest_fib.report.run import Result
 from pytest_fib.report.units import format_latency
 
 _TIMES = (1, 2, 10, 100, 1000)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pytest_fib.report.html.markup import Markup, joined, tag
 from pytest_fib.report.html.plot import Frame, Point, drawing, label, path
 from pytest_fib.report.html.scale import Scale, logarithmic
-from pytest_fib.report.reading import Result
-from pytest_fib.report.terminal import shorten
+from pytest_fib.report.run import Result
+from pytest_fib.report.text import shorten
 
 ROW_LIMIT = 60
 _ROW = 18

@@ -16,8 +16,10 @@ from typing import Any
 from pytest_fib.report.html import curves, failures, floor, forest, sizes, spread, tables
 from pytest_fib.report.html.budget import PAGE_LIMIT, fit, note_left_out, size
 from pytest_fib.report.html.markup import Markup, joined, tag, text, void
-from pytest_fib.report.reading import Run, read_run, verdicts
-from pytest_fib.report.terminal import plural
+from pytest_fib.report.reading import read_run
+from pytest_fib.report.run import Run
+from pytest_fib.report.standings import verdicts
+from pytest_fib.report.text import plural
 
 _REPORT_HAS_ALL = "the report has all"
 _SPREADS = 24

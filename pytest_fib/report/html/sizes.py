@@ -21,7 +21,8 @@ from pytest_fib.report.html.plot import (
     path,
 )
 from pytest_fib.report.html.scale import logarithmic
-from pytest_fib.report.reading import Result, by_solution
+from pytest_fib.report.run import Result
+from pytest_fib.report.standings import by_solution
 from pytest_fib.report.units import format_latency
 
 REFERENCE, BASELINE, FLOOR = "ref", "base", "floor"

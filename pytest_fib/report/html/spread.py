@@ -20,7 +20,8 @@ from pytest_fib.report.html.plot import (
     steps,
 )
 from pytest_fib.report.html.scale import Scale, linear, logarithmic
-from pytest_fib.report.reading import Result, by_solution
+from pytest_fib.report.run import Result
+from pytest_fib.report.standings import by_solution
 from pytest_fib.report.units import format_latency
 
 _STEPS = 40

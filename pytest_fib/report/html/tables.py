@@ -8,8 +8,9 @@ from typing import Any
 
 from pytest_fib.report.html.budget import fit, note_left_out, size
 from pytest_fib.report.html.markup import Child, Markup, joined, tag, text, void
-from pytest_fib.report.reading import Result, Run, Standing, standings
-from pytest_fib.report.terminal import shorten
+from pytest_fib.report.run import Result, Run
+from pytest_fib.report.standings import Standing, standings
+from pytest_fib.report.text import shorten
 from pytest_fib.report.units import MISSING, format_interval, format_latency, format_ratio
 
 _NAME_LIMIT = 44

@@ -16,7 +16,8 @@ from pytest_fib.report.html import curves, floor, forest, sizes, spread
 from pytest_fib.report.html.budget import fit, size
 from pytest_fib.report.html.markup import Markup
 from pytest_fib.report.html.plot import steps
-from pytest_fib.report.reading import Result, Run, read_run
+from pytest_fib.report.reading import read_run
+from pytest_fib.report.run import Result, Run
 
 Make = Callable[..., dict[str, Any]]
 SPEEDUPS = st.lists(st.floats(1e-3, 1e3), max_size=30)
