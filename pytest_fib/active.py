@@ -14,6 +14,7 @@ from pytest_fib.errors import SettingsError
 from pytest_fib.preflight import Preflight
 from pytest_fib.report.plugin import ReportPlugin
 from pytest_fib.session import FibSession
+from pytest_fib.tally import closing_lines
 
 PLUGIN_NAME = "fib_active"
 
@@ -93,5 +94,5 @@ class ActiveHooks:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_terminal_summary"""
-        for line in self.fib.closing_lines(exitstatus):
+        for line in closing_lines(self.fib, exitstatus):
             terminalreporter.write_line(line)

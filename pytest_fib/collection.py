@@ -161,14 +161,14 @@ class SolutionCollector(pytest.Collector):
         """Yield an item per workload, and one for further shapes where they are wanted; or one that builds."""
         about = describe(self.parent.definition, self.named.loaded.solution)
         if self.parent.fib.settings.build_only:
-            self.parent.fib.offered += 1
+            self.parent.fib.tally.offered += 1
             built: BuildItem = BuildItem.from_parent(self, name=BUILD, callobj=build)
             built.add_marker(pytest.mark.fib(**about))
             yield built
             return
         yield from self._workload_items(about)
         if self.parent.fib.settings.fuzz:
-            self.parent.fib.offered += 1
+            self.parent.fib.tally.offered += 1
             item: FuzzItem = FuzzItem.from_parent(self, name=FUZZ, callobj=search)
             item.add_marker(pytest.mark.fib(**about))
             yield item
@@ -177,7 +177,7 @@ class SolutionCollector(pytest.Collector):
         """Yield an item per workload. They share what pytest knows about the fixtures that they request."""
         from pytest_fib.bridge.benchmark import wants_fixture
 
-        self.parent.fib.offered += len(self.rows)
+        self.parent.fib.tally.offered += len(self.rows)
         function = judge_with_benchmark if wants_fixture(self.config) else judge
         mark_with = pytest.mark.fib.with_args
         shared: dict[str, Any] = {}

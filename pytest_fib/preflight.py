@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,11 @@ import pytest
 
 from pytest_fib.bridge.xdist import is_worker
 from pytest_fib.data.layers import describe, missing_layers, refusal
+from pytest_fib.judges import judge_factory
 from pytest_fib.report.text import for_encoding
 
 if TYPE_CHECKING:
-    from pytest_fib.judge.config import JudgeConfig
-    from pytest_fib.session import FibSession, Judge
+    from pytest_fib.session import FibSession
 
 
 class Preflight:
@@ -70,7 +69,7 @@ class Preflight:
     def _check_judge(self) -> None:
         from pytest_fib.selftest import run_selftest
 
-        wrong = run_selftest(self._factory(), self._write)
+        wrong = run_selftest(judge_factory(self._fib.config), self._write)
         if wrong:
             raise pytest.UsageError(wrong)
 
@@ -78,9 +77,3 @@ class Preflight:
         config = self._fib.config
         if config.get_verbosity() >= 0:
             config.get_terminal_writer().line(for_encoding(line, sys.stdout.encoding))
-
-    def _factory(self) -> Callable[[JudgeConfig], Judge]:
-        from pytest_fib.judge.session import JudgeSession
-        from pytest_fib.session import JUDGE_FACTORY
-
-        return self._fib.config.stash.get(JUDGE_FACTORY, JudgeSession)

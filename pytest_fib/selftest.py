@@ -20,7 +20,7 @@ from pytest_fib.selftest_cases import CASES, LEAK, Case, definition, solution, w
 
 if TYPE_CHECKING:
     from pytest_fib.data.evaluation import Evaluation
-    from pytest_fib.session import Judge
+    from pytest_fib.judges import Judge
 
 _SAMPLING = Sampling(warmup_runs=2, iterations=8, trials=3, budget_s=None)
 _LIMITS = Limits(timeout_s=10.0, build_timeout_s=20.0, memory_bytes=2 << 30)

@@ -7,33 +7,31 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fib.baselines import Key, Numbers, check_gate, find_baselines
 from pytest_fib.data.evaluation import Gating
-from pytest_fib.data.files import shown
-from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.errors import NoDevice, NotJudgeable, SettingsError
+from pytest_fib.judges import Judge, judge_factory
 from pytest_fib.named import (
     NamedSolution,
     find_solutions,
     find_tracesets,
     knows_definition,
-    same_name_line,
     traceset_of,
     tracesets_of_arguments,
 )
 from pytest_fib.report.environment import find_gpu, find_machine, usable_cores
 from pytest_fib.settings import Settings
+from pytest_fib.tally import Tally
 
 if TYPE_CHECKING:
     from pytest_fib.data.definition import Definition
@@ -43,63 +41,9 @@ if TYPE_CHECKING:
     from pytest_fib.judge.config import JudgeConfig
 
 
-class Judge(Protocol):
-    """What a run needs of ``pytest_fib.judge.session.JudgeSession``."""
-
-    def evaluate(
-        self, definition: Definition, workload: Workload, loaded: LoadedSolution, traceset_root: Path
-    ) -> Evaluation:
-        """Judge one solution on one workload; raises NotJudgeable for a skip."""
-
-    def compare(
-        self,
-        evaluation: Evaluation,
-        definition: Definition,
-        workload: Workload,
-        loaded: LoadedSolution,
-        traceset_root: Path,
-        baseline: LoadedSolution,
-        margin: float,
-    ) -> Evaluation:
-        """Run a solution, and the baseline beside it, and say in its evaluation which is slower."""
-
-    def try_build(self, definition: Definition, loaded: LoadedSolution) -> Build:
-        """Build and load one solution; raises NotJudgeable for a skip."""
-
-    def answers(self, definition: Definition, workload: Workload, traceset_root: Path) -> bool:
-        """Whether the reference has an answer to a workload."""
-
-    def close(self) -> None:
-        """Stop every process and remove every file of the judge."""
-
-
-FUZZ_TIMEOUT_S = 60.0
-FUZZ_CALLS = 2
+_FUZZ_TIMEOUT_S = 60.0
+_FUZZ_CALLS = 2
 """Calls of one shape, beside those with other distributions."""
-
-JUDGE_FACTORY = pytest.StashKey[Callable[["JudgeConfig"], Judge]]()
-"""In ``config.stash``: makes the judges of a run; a test puts a judge of its own here."""
-
-
-class Tally:
-    """How many workloads were reported, and how many of them were judged and not skipped."""
-
-    def __init__(self) -> None:
-        self.reported = 0
-        self.judged = 0
-
-    def count(self, report: pytest.TestReport) -> None:
-        """Take a phase of an item into account."""
-        if "fib" in report.keywords and (report.when == "call" or not report.passed):
-            self.reported += 1
-            self.judged += not report.skipped
-
-    def exit_status(self, status: int) -> int:
-        """A green status becomes "nothing collected" when every workload was skipped."""
-        nothing_judged = self.reported > 0 and self.judged == 0
-        return (
-            pytest.ExitCode.NO_TESTS_COLLECTED if status == pytest.ExitCode.OK and nothing_judged else status
-        )
 
 
 class FibSession:
@@ -128,7 +72,6 @@ class FibSession:
         )
         self.baselines = find_baselines(self.settings, self.by_definition)
         self.tally = Tally()
-        self.offered = 0  # workloads times solutions that were collected in this process
         self._judges: dict[JudgeConfig, Judge] = {}
 
     @cached_property
@@ -243,8 +186,8 @@ class FibSession:
     def fuzz_judge(self, definition: Definition, solution: Solution) -> Judge:
         """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""
         config = self.judge_config(definition.name, definition.op_type, solution)
-        limits = replace(config.limits, timeout_s=min(config.limits.timeout_s, FUZZ_TIMEOUT_S))
-        sampling = replace(config.sampling, trials=FUZZ_CALLS, timing=False)
+        limits = replace(config.limits, timeout_s=min(config.limits.timeout_s, _FUZZ_TIMEOUT_S))
+        sampling = replace(config.sampling, trials=_FUZZ_CALLS, timing=False)
         return self.judge(
             replace(config, isolation="solution", strict=False, limits=limits, sampling=sampling)
         )
@@ -252,34 +195,8 @@ class FibSession:
     def judge(self, config: JudgeConfig) -> Judge:
         """The judge that works in the given way; kept until the run ends."""
         if config not in self._judges:
-            factory = self.config.stash.get(JUDGE_FACTORY, _judge_session)
-            self._judges[config] = factory(config)
+            self._judges[config] = judge_factory(self.config)(config)
         return self._judges[config]
-
-    def closing_lines(self, exitstatus: int) -> list[str]:
-        """Which file is which where solutions share a name, and why nothing was judged, where that is so."""
-        same_name = same_name_line(self.solutions) if self.offered or self.tally.reported else None
-        return [*([same_name] if same_name else []), *self._nothing_judged(exitstatus)]
-
-    def _nothing_judged(self, exitstatus: int) -> list[str]:
-        wanted = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED or self.settings.solutions_from_flag
-        listed = self.offered > 0 and self.config.option.collectonly
-        if self.tally.reported or listed or not wanted or exitstatus not in _QUIET_ENDS:
-            return []
-        return [f"fib: no workload was judged: {self._why_nothing()}"]
-
-    def _why_nothing(self) -> str:
-        names = ", ".join(escape(name, 120) for name in self.by_definition)
-        if not self.by_definition:
-            return "the ini option fib_solutions finds no usable solution"
-        if self.offered:
-            return f"all {self.offered} were deselected"
-        if not self.workload_files():
-            roots = ", ".join(shown(traceset.root) for traceset in self.tracesets)
-            return f"{roots} has no workload file for {names}; name another dataset with --fib-traceset=DIR"
-        if self.explicit_paths:
-            return f"the paths given hold none of {names}"
-        return f"the workload files of {names} are empty"
 
     def close(self) -> None:
         """Stop the judges and remove the run's folder."""
@@ -287,9 +204,6 @@ class FibSession:
             self._judges.popitem()[1].close()
         if "session_dir" in self.__dict__ and not self._workerinput:
             shutil.rmtree(self.session_dir, ignore_errors=True)
-
-
-_QUIET_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def resolve_device(device: str, solution: Solution | None = None) -> str:
@@ -324,12 +238,6 @@ def _wants_gpu(solution: Solution) -> bool:
     from pytest_fib.judge.orders import runs_on_gpu
 
     return runs_on_gpu(solution)
-
-
-def _judge_session(config: JudgeConfig) -> Judge:
-    from pytest_fib.judge.session import JudgeSession
-
-    return JudgeSession(config)
 
 
 def _explicit_paths(config: pytest.Config) -> tuple[Path, ...]:

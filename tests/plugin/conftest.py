@@ -19,7 +19,7 @@ from pathlib import Path
 from pytest_fib.data.evaluation import Evaluation, Timing
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.errors import DataError, NotJudgeable
-from pytest_fib.session import JUDGE_FACTORY
+from pytest_fib.judges import JUDGE_FACTORY
 
 class FakeJudge:
     """Says what the solution's source says: its first word is a status, 'skip' or 'data-error'."""

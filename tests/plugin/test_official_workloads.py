@@ -22,7 +22,7 @@ from pytest_fib.errors import NotJudgeable
 from pytest_fib.inputs import Pool, plan_inputs
 from pytest_fib.judge.orders import check_supported
 from pytest_fib.judge.reference import Reference
-from pytest_fib.session import JUDGE_FACTORY
+from pytest_fib.judges import JUDGE_FACTORY
 
 SMALL = 1 << 20
 

@@ -31,7 +31,7 @@ CONFTEST = """
 from pytest_fib.data.evaluation import Evaluation, Timing
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.selftest_cases import CASES
-from pytest_fib.session import JUDGE_FACTORY
+from pytest_fib.judges import JUDGE_FACTORY
 
 EXPECTED = {f"selftest: {case.name}": case.expected for case in CASES}
 
