@@ -159,16 +159,15 @@ class FibSession:
         if evaluation.timing is None:
             return replace(evaluation, gating=Gating(name, margin, reason="nothing was timed in this run"))
         if isinstance(baseline, Numbers):
-            return baseline.gate(evaluation, self._key(evaluation.timing.clock), margin)
+            return baseline.gate(evaluation, self._key(evaluation.device, evaluation.timing.clock), margin)
         try:
             return judge.compare(evaluation, definition, workload, loaded, traceset_root, baseline, margin)
         except NotJudgeable as error:
             reason = f"the baseline cannot be judged here: {error}"
             return replace(evaluation, gating=Gating(name, margin, reason=reason))
 
-    def _key(self, clock: str) -> Key:
+    def _key(self, device: str, clock: str) -> Key:
         """What earlier runs must have had in common with this one to be comparable."""
-        device = resolve_device(self.settings.device)
         machine, gpu = find_machine(device), find_gpu(device)
         how = self.settings.resolved()
         counts = (how["profile"], how["warmup_runs"], how["iterations"], how["trials"], how["isolation"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -43,6 +44,13 @@ def compare(self, evaluation, definition, workload, loaded, traceset_root, basel
     return replace(evaluation, gating=gating_of(name, margin, stages))
 
 FakeJudge.compare = compare
+"""
+# With --fib-device=auto the judge of each solution has its own device.
+ON_A_GPU = """
+from dataclasses import replace
+
+judged = FakeJudge.evaluate
+FakeJudge.evaluate = lambda *given: replace(judged(*given), device="cuda:0")
 """
 CALM, NOISY = "0.005", "0.1"
 
@@ -290,6 +298,17 @@ class TestNumbers:
         result = run(pytester, gated, "", f"--fib-baseline={runs}")
         result.assert_outcomes(passed=3)
         result.stdout.fnmatch_lines([f"fib: not gated (3): not comparable: another {what}"])
+
+    def test_the_device_is_the_one_that_judged(
+        self, pytester: pytest.Pytester, gated: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs = self.recorded(pytester, gated, 5, 0.5)
+        gated.write("conftest.py", FAKE_JUDGE + ON_A_GPU)
+        gated.write("bin/nvidia-smi", "#!/bin/sh\necho A GPU, 1.2, 3, 4, 5\n")
+        (gated.root / "bin" / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{gated.root / 'bin'}:{os.environ['PATH']}")
+        result = run(pytester, gated, "", f"--fib-baseline={runs}")
+        result.stdout.fnmatch_lines(["fib: not gated (3): not comparable: another device, driver"])
 
     def test_another_profile_is_not_comparable(self, pytester: pytest.Pytester, gated: Project) -> None:
         runs = self.recorded(pytester, gated, 5, 0.5)
