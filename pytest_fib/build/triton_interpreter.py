@@ -23,7 +23,13 @@ import numpy as np
 import triton
 
 from pytest_fib.build.triton_formats import FORMATS, FloatFormat
-from pytest_fib.build.triton_shims import fill_libdevice, skip_overflow_checks, take_first_autotuned_config
+from pytest_fib.build.triton_shims import (
+    fill_libdevice,
+    remember_numpy_types,
+    remember_what_is_built_in,
+    skip_overflow_checks,
+    take_first_autotuned_config,
+)
 
 # Operations that move bit patterns without looking at them, or that have their own repair below.
 _MOVES = """
@@ -91,6 +97,8 @@ class Repair:
         self._repair_print()
         take_first_autotuned_config()
         skip_overflow_checks(self.interpreter.interpreter_builder)
+        remember_what_is_built_in(self.interpreter)
+        remember_numpy_types(self.interpreter)
         fill_libdevice(self)
         setattr(self.builder, _MARK, True)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,41 @@ def skip_overflow_checks(builder: Any) -> None:
     """Do not work out whether integers overflow where nothing looks at the result: it takes half of the time."""
     if not builder.options.debug:
         builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)
+
+
+def remember_what_is_built_in(interpreter: ModuleType) -> None:
+    """Look through Triton's language once, not at every launch and in every call of a function of its own library.
+
+    Each of them replaces the language's functions by those of the interpreter and puts them back. Finding out which
+    ones takes more time than everything else in a kernel of small tiles.
+    """
+    replace: Callable[..., None] = interpreter._patch_attr
+    is_builtin: Callable[[object], bool] = interpreter.tl.core.is_builtin
+    known: dict[object, list[str]] = {}
+
+    def replace_all(owner: Any, builder: Any, *scope: Any) -> None:
+        if owner not in known:
+            known[owner] = [name for name, member in inspect.getmembers(owner) if is_builtin(member)]
+        for name in known[owner]:
+            member = getattr(owner, name)
+            if is_builtin(member):  # and not replaced by an outer call
+                replace(owner, name, member, builder, *scope)
+
+    interpreter._patch_builtin = replace_all  # type: ignore[attr-defined]
+
+
+def remember_numpy_types(interpreter: ModuleType) -> None:
+    """Make the table from Triton's types to numpy's once for each type, not at every operation."""
+    look_up: Callable[[Any], np.dtype[Any]] = interpreter._get_np_dtype
+    known: dict[str, np.dtype[Any]] = {}
+
+    def numpy_type(dtype: Any) -> np.dtype[Any]:
+        element = dtype.element_ty if isinstance(dtype, interpreter.tl.block_type) else dtype
+        if element.name not in known:
+            known[element.name] = look_up(element)
+        return known[element.name]
+
+    interpreter._get_np_dtype = numpy_type  # type: ignore[attr-defined]
 
 
 def fill_libdevice(repair: Repair) -> None:
