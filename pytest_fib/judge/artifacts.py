@@ -1,8 +1,9 @@
 """Build products: made by a candidate in its private folder, kept here under a key of the judge's own.
 
-The key covers everything that can change the product: the whole solution, the language's build flags, the compiler,
-the processor and the versions of the libraries that it is built against. A failed build is remembered for this run
-only, because the next run may have another compiler.
+The key covers everything that can change the product: the language with its build flags, all sources, what is linked,
+the compiler, the processor and the versions of the libraries that it is built against. Solutions that differ in
+nothing but their entry point share a product: it is what a compiler makes of these very sources, whoever sent them.
+A failed build is remembered for this run only, because the next run may have another compiler.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.judge.failures import CandidateError
 
 _MAX_PRODUCT = 1 << 30
-_FORMAT = "2"  # change it when the flags or the layout of a product change
+_FORMAT = "3"  # change it when the flags or the layout of a product change
 COMPILED = frozenset({"cpp", "cuda"})
 
 
@@ -108,7 +109,8 @@ def default_cache_dir() -> Path:
 
 
 def _key(solution: Solution, architecture: str) -> str:
-    parts = [_FORMAT, solution.content_hash, *_toolchain()]
+    sources = [(source.path, source.content) for source in solution.sources]
+    parts = [_FORMAT, solution.spec.language, sources, list(solution.spec.dependencies), *_toolchain()]
     if solution.spec.language == "cuda":
         parts += [architecture, _said_by("nvcc")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]

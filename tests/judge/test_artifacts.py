@@ -33,10 +33,26 @@ def test_a_product_is_built_once(tmp_path: Path) -> None:
     assert artifacts(tmp_path, "next run").product(SUBJECT, never) == (folder, 0.0)
 
 
-def test_another_solution_has_another_product(tmp_path: Path) -> None:
+def test_other_sources_have_another_product(tmp_path: Path) -> None:
     other = solution("int y;", "cpp").solution
     cache = artifacts(tmp_path)
     assert cache.product(SUBJECT, build)[0] != cache.product(other, build)[0]
+
+
+def test_what_is_linked_and_in_which_language_makes_another_product(tmp_path: Path) -> None:
+    cache = artifacts(tmp_path)
+    changes = {"dependencies": ("cublas",)}, {"language": "cuda"}
+    others = [SUBJECT.model_copy(update={"spec": SUBJECT.spec.model_copy(update=each)}) for each in changes]
+    assert len({cache.product(each, build)[0] for each in (SUBJECT, *others)}) == 3
+
+
+def test_entry_points_of_the_same_sources_share_a_product(tmp_path: Path) -> None:
+    entry = SUBJECT.spec.model_copy(update={"entry_point": SUBJECT.spec.entry_point + "_2"})
+    other = SUBJECT.model_copy(update={"spec": entry, "name": "other", "definition": "of something else"})
+    cache = artifacts(tmp_path)
+    folder, _ = cache.product(SUBJECT, build)
+    assert other.content_hash != SUBJECT.content_hash
+    assert cache.product(other, build) == (folder, 0.0)
 
 
 def test_only_regular_files_are_kept(tmp_path: Path) -> None:
