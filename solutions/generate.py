@@ -177,9 +177,9 @@ CONTEST_SPARSE = "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps64"
 CONTEST_INDEXER = "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64"
 CONTEST_MOE = "moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048"
 MAMBA = "mamba_ssu_decode_h4_d16_s32_ng2"
-MOE_RENORM = "moe_fp8_block_scale_renorm_topk4_e16_h256_i128"
+MOE_RENORM = "moe_fp8_block_scale_renorm_topk4_e8_h128_i256"
 MOE_VARIANTS = {
-    "moe_ungrouped": ("moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e32_h256_i128", "moe.py::ungrouped"),
+    "moe_ungrouped": ("moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e16_h256_i128", "moe.py::ungrouped"),
     "moe_ungrouped_shard": (
         "moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e12_h256_i128",
         "moe.py::ungrouped",

@@ -148,9 +148,9 @@ def routed(w: dict[str, Any], t: int) -> Array:
 
 
 FORMULAS = {
-    "moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e32_h256_i128": deepseek,
+    "moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e16_h256_i128": deepseek,
     "moe_fp8_block_scale_ds_routing_topk8_ng1_kg1_e12_h256_i128": deepseek,
-    "moe_fp8_block_scale_renorm_topk4_e16_h256_i128": block_scaled_renorm,
+    "moe_fp8_block_scale_renorm_topk4_e8_h128_i256": block_scaled_renorm,
     "trtllm_fp4_block_scale_moe_topk4_e16_h128_i64": renorm,
     "trtllm_fp4_block_scale_moe_topk1_e8_h128_i64": llama4,
     "trtllm_fp4_block_scale_routed_moe_topk4_e16_h128_i64": routed,

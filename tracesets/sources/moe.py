@@ -451,10 +451,10 @@ SERVED = _tokens(1, 16, 64, 901, 4096)
 
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads
-    ("mini", DEEPSEEK, _sizes(256, 128, 8, 256, 32), _offsets(32, 8, 1, 7, 16, 33, 64)),
-    ("mini", KIMI, _sizes(256, 128, 8, 32), _offsets(32, 1, 1, 7, 16)),
+    ("mini", DEEPSEEK, _sizes(256, 128, 8, 256, 32), _offsets(32, 8, 1, 7, 16, 33)),
+    ("mini", KIMI, _sizes(256, 128, 8, 16), _offsets(16, 1, 1, 7, 16)),
     ("mini", KIMI, _sizes(256, 128, 8, 48, 12), _offsets(12, 4, 2, 7, 16, 33)),
-    ("mini", RENORM, _sizes(256, 128, 4, 16), SMALL),
+    ("mini", RENORM, _sizes(128, 256, 4, 8), SMALL),
     ("mini", FP4_RENORM, _sizes(128, 64, 4, 16), SMALL),
     ("mini", FP4_LLAMA4, _sizes(128, 64, 1, 8), SMALL),
     ("mini", FP4_ROUTED, _sizes(128, 64, 4, 16), SMALL),

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch.nn.functional import silu
 
+from .float8 import widened
 from .routing import route
 
 BLOCK = 128
@@ -35,7 +36,7 @@ def moe(
             continue
         pairs = order[first:last]
         tokens = pairs // experts.shape[1]
-        x = hidden_states[tokens].float() * hidden_states_scale.t()[tokens].repeat_interleave(BLOCK, 1)
+        x = widened(hidden_states[tokens]) * hidden_states_scale.t()[tokens].repeat_interleave(BLOCK, 1)
         up, gate = (x @ _dequantised(gemm1_weights[expert], gemm1_weights_scale[expert]).t()).chunk(2, dim=-1)
         y = (silu(gate) * up) @ _dequantised(gemm2_weights[expert], gemm2_weights_scale[expert]).t()
         output.index_add_(0, tokens, y * weights.flatten()[pairs].unsqueeze(-1))
@@ -43,4 +44,4 @@ def moe(
 
 
 def _dequantised(codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    return codes.float() * scale.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    return widened(codes) * scale.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch.nn.functional import silu
 
+from .float8 import widened
+
 BLOCK = 128
 DEEPSEEK_TOP_K = 8
 RENORM_TOP_K = 4  # of the small definitions; the official ones choose 8 or 10
@@ -105,7 +107,7 @@ def renorm_per_tensor(
     output2_scales_scalar: torch.Tensor,
 ) -> torch.Tensor:
     scales = torch.stack((output1_scales_scalar, output1_scales_gate_scalar, output2_scales_scalar), dim=1)
-    expert = _scaled(hidden_states, gemm1_weights, gemm2_weights, scales)
+    expert = _scaled(widened(hidden_states), gemm1_weights, gemm2_weights, scales)
     return _mixture(hidden_states, *_renorm(routing_logits), gemm1_weights.shape[0], expert)
 
 
@@ -121,7 +123,7 @@ def llama4_per_tensor(
 ) -> torch.Tensor:
     logits, experts = routing_logits.float().max(dim=-1, keepdim=True)
     scales = torch.stack((output1_scales_scalar, output1_scales_gate_scalar, output2_scales_scalar), dim=1)
-    expert = _scaled(hidden_states.float() * logits.sigmoid(), gemm1_weights, gemm2_weights, scales)
+    expert = _scaled(widened(hidden_states) * logits.sigmoid(), gemm1_weights, gemm2_weights, scales)
     return _mixture(hidden_states, torch.ones_like(logits), experts, gemm1_weights.shape[0], expert)
 
 
@@ -133,14 +135,18 @@ def _renorm(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _scaled(
     x: torch.Tensor, first: torch.Tensor, second: torch.Tensor, scales: torch.Tensor | None = None
 ) -> Expert:
-    """Experts whose matrices have one scale each for up, gate and result: ``scales`` [experts, 3]."""
+    """Experts with float32 matrices, or float8 ones that have a scale each for up, gate and result.
+
+    Those are ``scales`` [experts, 3], and ``x`` is float32 then.
+    """
 
     def expert(e: int, tokens: torch.Tensor) -> torch.Tensor:
-        up, gate = (x[tokens].float() @ first[e].float().t()).chunk(2, dim=-1)
         if scales is None:
-            return (silu(gate) * up) @ second[e].float().t()
+            up, gate = (x[tokens].float() @ first[e].t()).chunk(2, dim=-1)
+            return (silu(gate) * up) @ second[e].t()
         up_scale, gate_scale, scale = scales[e]
-        return (silu(gate * gate_scale) * up) @ second[e].float().t() * (up_scale * scale)
+        up, gate = (x[tokens] @ widened(first[e]).t()).chunk(2, dim=-1)
+        return (silu(gate * gate_scale) * up) @ widened(second[e]).t() * (up_scale * scale)
 
     return expert
 
@@ -154,7 +160,7 @@ def _block_scaled(
     second_scale: torch.Tensor,
 ) -> Expert:
     def expert(e: int, tokens: torch.Tensor) -> torch.Tensor:
-        rows = x[tokens].float() * x_scale.t()[tokens].repeat_interleave(BLOCK, 1)
+        rows = widened(x[tokens]) * x_scale.t()[tokens].repeat_interleave(BLOCK, 1)
         up, gate = (rows @ _dequantised(first[e], first_scale[e]).t()).chunk(2, dim=-1)
         return (silu(gate) * up) @ _dequantised(second[e], second_scale[e]).t()
 
@@ -162,7 +168,7 @@ def _block_scaled(
 
 
 def _dequantised(codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    return codes.float() * scale.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    return widened(codes) * scale.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
 
 
 def _mixture(
