@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from pytest_fib.data.definition import Definition
-from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of
+from pytest_fib.inputs.dtypes import TORCH
 from pytest_fib.inputs.keys import Stream, generator
-from pytest_fib.inputs.pool import HEAVY, MOST_POWER, SCALABLE, SPARSE, Pool
+from pytest_fib.inputs.pool import HEAVY, MOST_POWER, SCALABLE, SPARSE, DevicePool, Pool
 from pytest_fib.inputs.recipes import Plain, Recipe
 
 NORMAL = "normal"
@@ -82,35 +82,30 @@ def _is_wide_float(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point and dtype.itemsize >= 2
 
 
-def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool, digest: bytes) -> None:
-    """Overwrite ``out`` (contiguous, CPU, of float ``dtype``) with content of one of ``OTHERS``.
+def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool | DevicePool, digest: bytes) -> None:
+    """Overwrite ``out`` (contiguous, where the pool writes, of float ``dtype``) with content of one of ``OTHERS``.
 
     Rows run along the last dimension. ``digest`` is 32 secret bytes; equal bytes give equal content.
     """
-    bits = bits_of(out)
     if distribution == HEAVY_TAILED:
-        pool.fill(bits, HEAVY + dtype, digest)
+        pool.write(out, HEAVY + dtype, digest)
     elif distribution == SPARSE_ROWS:
-        pool.fill(bits, SPARSE + dtype, digest)
+        pool.write(out, SPARSE + dtype, digest)
     elif distribution == SCALED:
         power = 1 + digest[24] % (_MOST_POWER_HALF if out.dtype is torch.float16 else MOST_POWER)
-        pool.fill(bits, SCALABLE + dtype, digest, power if digest[25] & 1 else -power)
+        pool.write(out, SCALABLE + dtype, digest, power if digest[25] & 1 else -power)
     elif distribution == CONSTANT_ROWS and _rows(out) > 1:
-        _fill_rows(out, dtype, pool, digest)
+        values = pool.empty((_rows(out),), out.dtype)
+        pool.write(values, dtype, digest)
+        out.view(len(values), -1).copy_(values.unsqueeze(1))
     else:
         # A single row of one value would be a constant weight, which says less than any other.
-        pool.fill(bits, dtype, digest)
+        pool.write(out, dtype, digest)
         _add_spikes(out, digest)
 
 
 def _rows(tensor: torch.Tensor) -> int:
     return tensor.numel() // max(1, tensor.shape[-1]) if tensor.ndim else 1
-
-
-def _fill_rows(out: torch.Tensor, dtype: str, pool: Pool, digest: bytes) -> None:
-    values = np.empty(_rows(out), CARRIERS[out.itemsize][1])
-    pool.fill(values, dtype, digest)
-    bits_of(out).reshape(len(values), -1)[:] = values[:, None]
 
 
 def _add_spikes(out: torch.Tensor, digest: bytes) -> None:
@@ -122,4 +117,5 @@ def _add_spikes(out: torch.Tensor, digest: bytes) -> None:
     low, high = _SPIKE_HALF if out.dtype is torch.float16 else _SPIKE
     sizes = np.exp2(rng.uniform(low, high, rows)) * rng.choice((-1.0, 1.0), rows)
     places = np.arange(rows) * length + rng.integers(0, length, rows)
-    bits_of(out)[places] = bits_of(torch.from_numpy(sizes).to(out.dtype))
+    values = torch.from_numpy(sizes).to(out.dtype)
+    out.view(-1).index_copy_(0, torch.from_numpy(places).to(out.device), values.to(out.device))

@@ -18,7 +18,7 @@ from pytest_fib.inputs.custom import CustomInputs
 from pytest_fib.inputs.distributions import NORMAL, Distributions, varied_inputs
 from pytest_fib.inputs.dtypes import TORCH
 from pytest_fib.inputs.keys import Stream
-from pytest_fib.inputs.pool import Pool
+from pytest_fib.inputs.pool import DevicePool, Pool
 from pytest_fib.inputs.recipes import Plain, Problem, Recipe
 from pytest_fib.inputs.scalars import Scalar
 from pytest_fib.inputs.sources import Constant, Drawing, Drawn, Source, TensorLayout
@@ -48,6 +48,7 @@ class InputPlan:
         synthesized: tuple[str, ...],
         device: str,
         distributions: Distributions | None = None,
+        bulk: DevicePool | None = None,
     ) -> None:
         self.tensors = dict(tensors)
         self.scalars = dict(scalar_values)
@@ -56,6 +57,7 @@ class InputPlan:
         self._sources = dict(sources)
         self._device = torch.device(device)
         self._distributions = distributions
+        self._bulk = bulk
 
     @property
     def varied(self) -> bool:
@@ -84,20 +86,28 @@ class InputPlan:
             Any integer in [0, 2^64).
         out
             Tensors to fill instead of new ones, by name: contiguous, with the plan's shape and dtype, not
-            necessarily for all inputs. Drawing into CPU tensors saves a copy of the bulk data.
+            necessarily for all inputs. Drawing into them saves a copy of the bulk data.
         only
             The names of the inputs that are wanted; None for all.
         """
         given = out or {}
         direct = {name: tensor for name, tensor in given.items() if tensor.device.type == "cpu"}
         drawing = Drawing(call, self.distribution(call), self._sources, direct)
-        drawn = {name: drawing.tensor(name) for name in self._sources if only is None or name in only}
+        drawn: dict[str, torch.Tensor] = {}
+        for name in self._sources:
+            if only is None or name in only:
+                made = self._made_there(name, drawing, given.get(name))
+                drawn[name] = drawing.tensor(name) if made is None else made
         for name, tensor in given.items():
-            if name not in direct and name in drawn:
+            if name in drawn and drawn[name] is not tensor:
                 drawn[name] = tensor.copy_(drawn[name])
-        if self._device.type == "cpu":
-            return drawn
         return {name: tensor.to(self._device) for name, tensor in drawn.items()}
+
+    def _made_there(self, name: str, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor | None:
+        """Return an input that is made on the device, or None if it is not, or not wanted there."""
+        if self._bulk is None or (out is not None and out.device.type != self._bulk.device.type):
+            return None
+        return self._sources[name].draw_on(self._bulk, drawing, out)
 
     def draw_many(self, calls: Iterable[int]) -> list[dict[str, torch.Tensor]]:
         """Return the inputs of several calls, each as :meth:`draw` returns them."""
@@ -191,7 +201,8 @@ class _Planner:
             for name in self._layouts
         }
         distributions = Distributions(self._stream("distribution")) if varied else None
-        return InputPlan(self._layouts, values, sources, absent, device, distributions)
+        bulk = None if device == "cpu" else self._pool.on(torch.device(device))
+        return InputPlan(self._layouts, values, sources, absent, device, distributions, bulk)
 
     def _plan_layouts(self) -> dict[str, TensorLayout]:
         layouts: dict[str, TensorLayout] = {}

@@ -5,6 +5,8 @@ each kind of content, an array of values and an array of masks, both made once f
 window of the values XOR a window of the masks, both at secret places that differ at every call; long tensors
 are many such windows. The masks keep the distribution: they flip signs of normals, mantissa bits of uniform
 numbers, and any bits of integers. There are about 2^42 pairs of windows, so content does not come back.
+
+On a device the same arrays, copied there once, give the same bits (``DevicePool``).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of
+from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of, empty_bits, from_bits
 from pytest_fib.inputs.keys import Stream, generator
 
 SIZE = 1 << 21  # elements per array: large enough that windows differ, small enough to stay in a core's cache
@@ -35,7 +37,10 @@ _MANTISSA = 1 << 23
 _CLIP, _CLIP_HALF = 128.0, 32.0  # products of two numbers, summed over thousands, have to fit float16
 _INT_BITS = 11  # int16 and wider: [-1024, 1024)
 
+_AT_ONCE = 64 << 20  # bytes of a device's windows that are made by one operation
+
 Bits = np.ndarray[Any, Any]
+Places = list[tuple[int, int]]
 
 
 def unit_rows(length: int, dtype: str) -> str:
@@ -49,6 +54,24 @@ class Pool:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self._arrays: dict[str, tuple[Bits, Bits]] = {}
+        self._elsewhere: dict[torch.device, DevicePool] = {}
+
+    def on(self, device: torch.device) -> DevicePool:
+        """Return this pool's twin on ``device``, always the same."""
+        return self._elsewhere.setdefault(device, DevicePool(self, device))
+
+    def arrays(self, content: str) -> tuple[Bits, Bits]:
+        """Return the values and the masks of ``content``, flat; the values are of whole rows."""
+        return self._arrays.get(content) or self._make(content)
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Return an uninitialised tensor where this pool writes; large ones in huge pages, which numpy asks for."""
+        return from_bits(empty_bits(math.prod(shape), dtype), dtype, shape)
+
+    def write(self, out: torch.Tensor, content: str, digest: bytes, power: int = 0) -> None:
+        """Overwrite ``out`` (contiguous, CPU) as ``fill`` does."""
+        self.fill(bits_of(out), content, digest, power)
 
     def fill(self, out: Bits, content: str, digest: bytes, power: int = 0) -> None:
         """Overwrite ``out`` with random content.
@@ -66,24 +89,13 @@ class Pool:
         power
             With ``SCALABLE``: floats are multiplied by two to this power, -MOST_POWER to MOST_POWER.
         """
-        values, masks = self._arrays.get(content) or self._make(content)
-        row = _row_length(content)
-        count, window = out.size, WINDOW // row * row
-        if count <= window:
-            first = int.from_bytes(digest[:8], "little") % ((values.size - count) // row + 1) * row
-            second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
-            np.bitwise_xor(values[first : first + count], masks[second : second + count], out=out)
-            if power:
-                _shift_exponents(out, content, power)
-            return
-        starts = range(0, count, window)
-        places = generator(digest).integers(0, SIZE - WINDOW + 1, (len(starts), 2)).tolist()
-        for start, (first, second) in zip(starts, places, strict=True):
+        values, masks = self.arrays(content)
+        window, places = _places(content, out.size, values.size, digest)
+        for start, (first, second) in zip(range(0, out.size, window), places, strict=True):
             part = out[start : start + window]
-            first -= first % row
             np.bitwise_xor(values[first : first + part.size], masks[second : second + part.size], out=part)
             if power:
-                _shift_exponents(part, content, power)  # while it is in the cache
+                part += part.dtype.type(_exponents(content, power))  # while it is in the cache
 
     def _make(self, content: str) -> tuple[Bits, Bits]:
         rng = Stream(self._secret, "pool", content).generator(0)
@@ -91,11 +103,11 @@ class Pool:
             pair = _uniform(rng)
         elif content.startswith(tuple(_DERIVED)):
             kind, name = content.split()
-            values, masks = self._arrays.get(name) or self._make(name)
+            values, masks = self.arrays(name)
             pair = _DERIVED[kind + " "](rng, values, TORCH[name]), masks
         elif content.startswith(UNIT):
             name = content.split()[-1]
-            values, masks = self._arrays.get(name) or self._make(name)
+            values, masks = self.arrays(name)
             pair = _unit(values, TORCH[name], _row_length(content)), masks
         elif TORCH[content].is_floating_point:
             pair = _normal(rng, TORCH[content])
@@ -103,6 +115,68 @@ class Pool:
             pair = _integers(rng, content), _integers(rng, content)
         self._arrays[content] = pair
         return pair
+
+
+class DevicePool:
+    """The content of ``pool`` made on ``device``: the same bits, at the price of a copy there."""
+
+    def __init__(self, pool: Pool, device: torch.device) -> None:
+        self.device = device
+        self._pool = pool
+        self._arrays: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Return an uninitialised tensor where this pool writes."""
+        return torch.empty(shape, dtype=dtype, device=self.device)
+
+    def write(self, out: torch.Tensor, content: str, digest: bytes, power: int = 0) -> None:
+        """Overwrite ``out`` (contiguous, on the device) with what ``Pool.fill`` makes."""
+        values, masks = self._copied(content)
+        bits = out.view(-1).view(values.dtype)
+        window, places = _places(content, bits.numel(), values.numel(), digest)
+        whole = bits.numel() // window if len(places) > 1 else 0
+        if whole:
+            self._write_windows(bits[: whole * window].view(whole, window), values, masks, places[:whole])
+        for first, second in places[whole:]:
+            rest = bits[whole * window :]
+            torch.bitwise_xor(values[first : first + len(rest)], masks[second : second + len(rest)], out=rest)
+        if power:
+            bits += _exponents(content, power)
+
+    def _write_windows(
+        self, rows: torch.Tensor, values: torch.Tensor, masks: torch.Tensor, places: Places
+    ) -> None:
+        window = rows.shape[1]
+        firsts, seconds = torch.tensor(places).to(self.device).unbind(1)
+        step = max(1, _AT_ONCE // (window * rows.itemsize))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            torch.bitwise_xor(
+                values.unfold(0, window, 1).index_select(0, firsts[part]),
+                masks.unfold(0, window, 1).index_select(0, seconds[part]),
+                out=rows[part],
+            )
+
+    def _copied(self, content: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if content not in self._arrays:
+            values, masks = (torch.from_numpy(array).to(self.device) for array in self._pool.arrays(content))
+            self._arrays[content] = values, masks
+        return self._arrays[content]
+
+
+def _places(content: str, count: int, size: int, digest: bytes) -> tuple[int, Places]:
+    """Return how many elements share a pair of places, and the places in values and masks for each such window.
+
+    ``size`` is that of the values.
+    """
+    row = _row_length(content)
+    window = WINDOW // row * row
+    if count <= window:
+        first = int.from_bytes(digest[:8], "little") % ((size - count) // row + 1) * row
+        second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
+        return window, [(first, second)] if count else []
+    drawn = generator(digest).integers(0, SIZE - WINDOW + 1, (math.ceil(count / window), 2))
+    return window, [(first - first % row, second) for first, second in drawn.tolist()]
 
 
 def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:
@@ -156,10 +230,10 @@ _DERIVED: dict[str, Callable[[np.random.Generator, Bits, torch.dtype], Bits]] = 
 }
 
 
-def _shift_exponents(bits: Bits, content: str, power: int) -> None:
-    """Multiply by adding to exponents, in one quick pass of integers; scalable content is far from both ends."""
+def _exponents(content: str, power: int) -> int:
+    """Return what, added to the bits, multiplies scalable content by two to ``power``: it is far from both ends."""
     mantissa = round(-math.log2(torch.finfo(TORCH[content.removeprefix(SCALABLE)]).eps))
-    bits += bits.dtype.type(power * (1 << mantissa))
+    return power * (1 << mantissa)
 
 
 def _uniform(rng: np.random.Generator) -> tuple[Bits, Bits]:

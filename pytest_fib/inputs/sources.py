@@ -13,9 +13,17 @@ import numpy as np
 import torch
 
 from pytest_fib.inputs.distributions import NORMAL, fill
-from pytest_fib.inputs.dtypes import bits_of, empty_bits, from_bits
 from pytest_fib.inputs.keys import Stream, generator
-from pytest_fib.inputs.pool import DEVIATIONS, FULL, MOST_POWER, SCALABLE, UNIFORM, Pool, unit_rows
+from pytest_fib.inputs.pool import (
+    DEVIATIONS,
+    FULL,
+    MOST_POWER,
+    SCALABLE,
+    UNIFORM,
+    DevicePool,
+    Pool,
+    unit_rows,
+)
 from pytest_fib.inputs.recipes import (
     Array,
     Directions,
@@ -27,6 +35,8 @@ from pytest_fib.inputs.recipes import (
     Structured,
     Uniform,
 )
+
+_BULK_BYTES = 1 << 20  # less is copied to a device sooner than made there
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,10 @@ class Source(ABC):
     def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
         """Return the content for ``drawing.call``: ``out`` (contiguous, CPU) filled, or an own tensor."""
 
+    def draw_on(self, pool: DevicePool, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the same, made on the pool's device, where ``out`` is; None where the CPU has to make it."""
+        return None
+
 
 class Drawn(Source):
     """Content that comes from the secret by a recipe; ``varied``: of the distribution that the call has."""
@@ -98,7 +112,6 @@ class Drawn(Source):
         varied: bool = False,
     ) -> None:
         self._layout = layout
-        self._numel = layout.numel
         self._dtype = dtype
         self._recipe = recipe
         self._stream = stream
@@ -107,40 +120,58 @@ class Drawn(Source):
 
     def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
         """Draw afresh for this call."""
+        if isinstance(self._recipe, Structured):
+            return _copied(self._structured(self._recipe, drawing), out)
+        return self._from(self._pool, drawing, out)
+
+    def draw_on(self, pool: DevicePool, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor | None:
+        """Draw bulk content afresh for this call, the same bits as on the CPU."""
+        # Numbers that obey rules are numpy's work, and a device's exponentials differ in the last bit.
+        if self._layout.nbytes < _BULK_BYTES or isinstance(self._recipe, (Structured, Probabilities)):
+            return None
+        return self._from(pool, drawing, out)
+
+    def _from(self, pool: Pool | DevicePool, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
         recipe = self._recipe
-        if isinstance(recipe, Structured):
-            return _copied(self._structured(recipe, drawing), out)
         digest = self._stream.digest(drawing.call)
         if self._varied and drawing.distribution != NORMAL:
-            tensor = torch.empty(self._layout.shape, dtype=self._layout.dtype) if out is None else out
-            fill(tensor, self._dtype, drawing.distribution, self._pool, digest)
+            tensor = pool.empty(self._layout.shape, self._layout.dtype) if out is None else out
+            fill(tensor, self._dtype, drawing.distribution, pool, digest)
             return tensor
         if isinstance(recipe, QuantisedPages):
-            return self._quantised(recipe, digest, out)
+            return self._quantised(pool, recipe, digest, out)
         if isinstance(recipe, Plain) or not self._layout.dtype.is_floating_point:
-            return self._filled(self._dtype, self._layout.dtype, digest, out)
+            return self._filled(pool, self._dtype, self._layout.dtype, digest, out)
         if isinstance(recipe, Directions):
             rows = unit_rows(self._layout.shape[-1], self._dtype)
-            return self._filled(rows, self._layout.dtype, digest, out)
+            return self._filled(pool, rows, self._layout.dtype, digest, out)
         if isinstance(recipe, Normal) and self._layout.dtype.itemsize >= 2:
             mantissa, exponent = math.frexp(recipe.scale)
             if mantissa == 0.5 and abs(exponent - 1) <= MOST_POWER:
                 content = SCALABLE + self._dtype
-                return self._filled(content, self._layout.dtype, digest, out, exponent - 1)
-        return self._transformed(recipe, digest, out)
+                return self._filled(pool, content, self._layout.dtype, digest, out, exponent - 1)
+        return self._transformed(pool, recipe, digest, out)
 
     def _filled(
-        self, content: str, dtype: torch.dtype, digest: bytes, out: torch.Tensor | None, power: int = 0
+        self,
+        pool: Pool | DevicePool,
+        content: str,
+        dtype: torch.dtype,
+        digest: bytes,
+        out: torch.Tensor | None,
+        power: int = 0,
     ) -> torch.Tensor:
-        bits = empty_bits(self._numel, dtype) if out is None else bits_of(out)
-        self._pool.fill(bits, content, digest, power)
-        return from_bits(bits, dtype, self._layout.shape) if out is None else out
+        tensor = pool.empty(self._layout.shape, dtype) if out is None else out
+        pool.write(tensor, content, digest, power)
+        return tensor
 
-    def _transformed(self, recipe: Recipe, digest: bytes, out: torch.Tensor | None) -> torch.Tensor:
+    def _transformed(
+        self, pool: Pool | DevicePool, recipe: Recipe, digest: bytes, out: torch.Tensor | None
+    ) -> torch.Tensor:
         # Arithmetic happens in float32 in place; other types take one more pass for the cast.
         place = out if self._layout.dtype is torch.float32 else None
         content = UNIFORM if isinstance(recipe, Uniform) else "float32"
-        tensor = self._filled(content, torch.float32, digest, place)
+        tensor = self._filled(pool, content, torch.float32, digest, place)
         if isinstance(recipe, Uniform):
             width = recipe.high - recipe.low
             tensor.mul_(width).add_(recipe.low - width)
@@ -150,13 +181,17 @@ class Drawn(Source):
             tensor.copy_(torch.softmax(tensor * recipe.sharpness, dim=-1))
         return _copied(tensor.to(self._layout.dtype), out)
 
-    def _quantised(self, recipe: QuantisedPages, digest: bytes, out: torch.Tensor | None) -> torch.Tensor:
-        tensor = self._filled(f"{FULL}float8_e4m3fn", self._layout.dtype, digest, out)
+    def _quantised(
+        self, pool: Pool | DevicePool, recipe: QuantisedPages, digest: bytes, out: torch.Tensor | None
+    ) -> torch.Tensor:
+        tensor = self._filled(pool, f"{FULL}float8_e4m3fn", self._layout.dtype, digest, out)
         numbers = recipe.rows * recipe.width
-        pages = bits_of(tensor).reshape(-1, numbers + 4 * recipe.rows)
+        pages = tensor.view(-1).view(torch.uint8).view(-1, numbers + 4 * recipe.rows)
         middle = DEVIATIONS / torch.finfo(torch.float8_e4m3fn).max
         largest = generator(digest[16:]).uniform(0.85, 1.25, (len(pages), recipe.rows))  # as of rows of 128
-        pages[:, numbers:] = (largest * middle).astype(np.float32).view(np.uint8)
+        pages[:, numbers:] = torch.from_numpy((largest * middle).astype(np.float32).view(np.uint8)).to(
+            pages.device
+        )
         return tensor
 
     def _structured(self, recipe: Structured, drawing: Drawing) -> torch.Tensor:

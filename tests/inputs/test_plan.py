@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pytest_fib.data.definition import Definition
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.inputs import InputPlan, Pool, TensorLayout, plan_inputs
+from pytest_fib.inputs.distributions import OTHERS
 from pytest_fib.inputs.dtypes import TORCH
 
 SECRET = bytes(range(32))
@@ -201,3 +203,55 @@ def test_probabilities_of_sampling_are_probabilities(make_plan: Make) -> None:
 def test_the_device_is_where_tensors_end_up(make_plan: Make) -> None:
     plan = make_plan({"x": ([4], "float32")}, device="meta")
     assert plan.draw(0)["x"].device.type == "meta"
+
+
+BULK = {
+    "normal": ([1030, 512], "bfloat16"),
+    "odd": ([3, 700_001], "float8_e4m3fn"),
+    "codes": ([1 << 20], "int8"),
+    "few": ([5], "float32"),
+}
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_what_a_device_makes_is_what_the_cpu_makes(make_plan: Make, vary: bool) -> None:
+    here, there = make_plan(BULK, vary=vary), make_plan(BULK, vary=vary, device="cpu:0")  # as good as any
+    assert here.varied == vary
+    calls = {here.distribution(call): call for call in range(200)}
+    assert set(calls) == ({"normal", *OTHERS} if vary else {"normal"})
+    for call in calls.values():
+        expected = here.draw(call)
+        assert all(same(expected, there.draw(call)).values())
+        given = {name: torch.zeros_like(tensor) for name, tensor in expected.items()}
+        there.draw(call, out=given)
+        assert all(same(expected, given).values())
+
+
+@pytest.mark.parametrize("op_type", ["moe", "sampling", "dsa_paged", "gdn"])
+def test_recipes_give_the_same_on_a_device(make_plan: Make, op_type: str) -> None:
+    inputs: dict[str, tuple[list[Any], str]] = {
+        "moe": {
+            "hidden_states_scale": ([64, 8192], "float32"),
+            "routing_logits": ([2100, 128], "float32"),
+            "gemm1_weights": ([2, 600, 512], "float32"),
+        },
+        "sampling": {"probs": ([300, 1000], "float32")},
+        "dsa_paged": {
+            "k_index_cache_fp8": ([130, 64, 1, 132], "int8"),
+            "seq_lens": ([3], "int32"),
+            "block_table": ([3, 40], "int32"),
+        },
+        "gdn": {"q": ([600, 8, 128], "bfloat16"), "k": ([600, 8, 128], "bfloat16")},
+    }[op_type]
+    plans = [make_plan(inputs, op_type=op_type, device=device) for device in ("cpu", "cpu:0")]
+    assert all(same(*(plan.draw(7) for plan in plans)).values())
+
+
+def test_what_is_made_on_a_device_never_was_on_the_cpu(
+    make_plan: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(BULK, device="cpu:0", secret=bytes(range(1, 33)))
+    filled: list[int] = []
+    monkeypatch.setattr(Pool, "fill", lambda pool, out, *more: filled.append(out.size))
+    plan.draw(0)
+    assert filled == [5]

@@ -8,7 +8,7 @@ import torch
 
 from pytest_fib.inputs.dtypes import TORCH, bits_of, empty_bits, from_bits
 from pytest_fib.inputs.keys import Stream
-from pytest_fib.inputs.pool import SIZE, UNIFORM, WINDOW, Pool, unit_rows
+from pytest_fib.inputs.pool import FULL, HEAVY, SCALABLE, SIZE, SPARSE, UNIFORM, WINDOW, Pool, unit_rows
 
 SECRET = bytes(range(32))
 STREAM = Stream(SECRET, "test")
@@ -128,3 +128,32 @@ def test_directions_may_come_from_all_of_the_pool(pool: Pool) -> None:
         pool.fill(bits, unit_rows(length, "float32"), STREAM.digest(call))
         rows.add(np.abs(bits.view(np.float32)).tobytes())
     assert len(rows) > 15
+
+
+@pytest.mark.parametrize(
+    ("content", "power"),
+    [
+        *((name, 0) for name in TORCH),
+        (UNIFORM, 0),
+        (f"{HEAVY}float16", 0),
+        (f"{SPARSE}bfloat16", 0),
+        (f"{FULL}float8_e4m3fn", 0),
+        (unit_rows(96, "bfloat16"), 0),
+        (f"{SCALABLE}bfloat16", -5),
+        (f"{SCALABLE}float32", 3),
+    ],
+)
+@pytest.mark.parametrize("numel", [0, 96, WINDOW // 96 * 96, 290 * WINDOW // 96 * 96])
+def test_a_device_makes_the_same_bits(pool: Pool, content: str, power: int, numel: int) -> None:
+    dtype = torch.float32 if content == UNIFORM else TORCH[content.split()[-1]]
+    count = numel if dtype.itemsize == 1 else numel // dtype.itemsize // 96 * 96
+    here, there = pool.empty((count,), dtype), torch.zeros(count, dtype=dtype)
+    pool.write(here, content, STREAM.digest(3), power)
+    pool.on(torch.device("cpu")).write(there, content, STREAM.digest(3), power)
+    assert (bits_of(here) == bits_of(there)).all()
+
+
+def test_a_device_is_given_the_pool_once(pool: Pool) -> None:
+    device = torch.device("cpu")
+    assert pool.on(device) is pool.on(device)
+    assert pool.on(device).device == device
