@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fib.baselines import Key, Numbers, check_gate, find_baselines
-from pytest_fib.data.evaluation import Gating
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.errors import NoDevice, NotJudgeable, SettingsError
 from pytest_fib.judges import Judge, judge_factory
@@ -29,11 +27,11 @@ from pytest_fib.named import (
     traceset_of,
     tracesets_of_arguments,
 )
-from pytest_fib.report.environment import find_gpu, find_machine, usable_cores
 from pytest_fib.settings import Settings
 from pytest_fib.tally import Tally
 
 if TYPE_CHECKING:
+    from pytest_fib.baselines import Baseline, Key
     from pytest_fib.data.definition import Definition
     from pytest_fib.data.evaluation import Build, Evaluation
     from pytest_fib.data.solution import LoadedSolution, Solution
@@ -60,7 +58,7 @@ class FibSession:
         self.config = config
         self.settings = Settings.from_config(config)
         _check_fuzz(self.settings)
-        check_gate(self.settings)
+        _check_gate(self.settings)
         self.explicit_paths = _explicit_paths(config)
         self.tracesets = find_tracesets(self.settings, config.rootpath, os.environ)
         self.tracesets += tuple(tracesets_of_arguments(self.explicit_paths, self.tracesets))
@@ -70,7 +68,7 @@ class FibSession:
             tracesets=tuple(traceset.root for traceset in self.tracesets),
             solutions=tuple(named.loaded.path for named in self.solutions),
         )
-        self.baselines = find_baselines(self.settings, self.by_definition)
+        self.baselines = self._find_baselines()
         self.tally = Tally()
         self._judges: dict[JudgeConfig, Judge] = {}
 
@@ -82,6 +80,13 @@ class FibSession:
             name = named.loaded.solution.definition
             grouped[name] = (*grouped.get(name, ()), named)
         return grouped
+
+    def _find_baselines(self) -> dict[str, Baseline]:
+        if not self.settings.baseline:
+            return {}
+        from pytest_fib.baselines import find_baselines
+
+        return find_baselines(self.settings, self.by_definition)
 
     @cached_property
     def secret(self) -> bytes:
@@ -154,6 +159,9 @@ class FibSession:
         baseline = loaded if self.settings.aa else self.baselines.get(definition.name)
         if baseline is None or not evaluation.passed:
             return evaluation
+        from pytest_fib.baselines import Numbers
+        from pytest_fib.data.evaluation import Gating
+
         margin = self.settings.max_slowdown
         name = baseline.name if isinstance(baseline, Numbers) else baseline.solution.name
         if evaluation.timing is None:
@@ -168,6 +176,9 @@ class FibSession:
 
     def _key(self, device: str, clock: str) -> Key:
         """What earlier runs must have had in common with this one to be comparable."""
+        from pytest_fib.baselines import Key
+        from pytest_fib.report.environment import find_gpu, find_machine, usable_cores
+
         machine, gpu = find_machine(device), find_gpu(device)
         how = self.settings.resolved()
         counts = (how["profile"], how["warmup_runs"], how["iterations"], how["trials"], how["isolation"])
@@ -252,6 +263,13 @@ def _check_fuzz(settings: Settings) -> None:
         raise SettingsError(
             "--fib-fuzz needs hypothesis, which is not installed: pip install 'pytest-fib[fuzz]'"
         )
+
+
+def _check_gate(settings: Settings) -> None:
+    if settings.aa or settings.baseline:
+        from pytest_fib.baselines import check_gate
+
+        check_gate(settings)
 
 
 def _refuse_reruns(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,9 +16,11 @@ from pytest_fib.data.files import naming, shown
 from pytest_fib.data.problems import validated
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.text import escape
-from pytest_fib.data.trace import Trace
 from pytest_fib.data.workload import Workload, WorkloadLine
 from pytest_fib.errors import DataError
+
+if TYPE_CHECKING:
+    from pytest_fib.data.trace import Trace
 
 _Item = TypeVar("_Item")
 
@@ -184,6 +186,8 @@ def _trace_from_line(raw: bytes, _: int) -> Trace:
 
 
 def _trace(value: Any) -> Trace:
+    from pytest_fib.data.trace import Trace
+
     fields = wild.trace_fields(value)
     workload = fields["workload"]
     if "uuid" not in workload:

@@ -30,11 +30,6 @@ _LINES = 12
 _PUNCTUATION = re.compile(r"([!-,./:-@\[-`{-~])")  # ASCII punctuation but the hyphen
 
 
-def on_github(environ: Mapping[str, str]) -> bool:
-    """Whether GitHub Actions reads what this process prints, or wants a summary."""
-    return environ.get("GITHUB_ACTIONS") == "true" or bool(environ.get("GITHUB_STEP_SUMMARY"))
-
-
 class GithubSurface:
     """Hooks of a run under GitHub Actions; ``run`` says what has been found so far."""
 

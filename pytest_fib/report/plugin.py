@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,13 +16,13 @@ from pytest_fib.errors import SettingsError
 from pytest_fib.report.carrier import RecordCarrier
 from pytest_fib.report.document import build_document
 from pytest_fib.report.files import check_target
-from pytest_fib.report.github import GithubSurface, on_github
 from pytest_fib.report.progress import ProgressLine, wants_progress
-from pytest_fib.report.reading import read_run
 from pytest_fib.report.record import Record
 from pytest_fib.report.reporter import ReportSettings, RunReporter
-from pytest_fib.report.run import Run
 from pytest_fib.report.suite_gate import SuiteGate
+
+if TYPE_CHECKING:
+    from pytest_fib.report.run import Run
 
 CARRIER_NAME = "fib-record-carrier"
 REPORTER_NAME = "fib-reporter"
@@ -48,12 +50,19 @@ class ReportPlugin:
         reporter = RunReporter(config, self._settings, self._timer)
         config.pluginmanager.register(reporter, REPORTER_NAME)
         config.pluginmanager.register(SuiteGate(config, reporter), SUITE_NAME)
-        if on_github(os.environ):
+        if _on_github(os.environ):
+            from pytest_fib.report.github import GithubSurface
+
             surface = GithubSurface(lambda: _outline(reporter.records), os.environ)
             config.pluginmanager.register(surface, GITHUB_NAME)
         if wants_progress(sys.stdout, config.getoption("verbose")):
             line = ProgressLine(sys.stdout, config.get_terminal_writer)
             config.pluginmanager.register(line, PROGRESS_NAME)
+
+
+def _on_github(environ: Mapping[str, str]) -> bool:
+    """Whether GitHub Actions reads what this process prints, or wants a summary."""
+    return environ.get("GITHUB_ACTIONS") == "true" or bool(environ.get("GITHUB_STEP_SUMMARY"))
 
 
 def _check_target(path: Path, flag: str) -> None:
@@ -64,4 +73,6 @@ def _check_target(path: Path, flag: str) -> None:
 
 
 def _outline(records: list[Record]) -> Run:
+    from pytest_fib.report.reading import read_run
+
     return read_run(build_document(records, environment={}, config={}))

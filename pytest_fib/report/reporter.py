@@ -12,13 +12,11 @@ import pytest
 
 from pytest_fib.data.layers import missing_layers
 from pytest_fib.data.text import escape
-from pytest_fib.report import gate, terminal
 from pytest_fib.report.carrier import records_of
 from pytest_fib.report.document import build_document, write_document
 from pytest_fib.report.environment import describe_run
 from pytest_fib.report.files import write_text
 from pytest_fib.report.record import Record, nodeid_of
-from pytest_fib.report.table import ROW_LIMIT, table_lines
 from pytest_fib.report.text import Line, for_encoding
 from pytest_fib.report.traces import append_trace
 
@@ -89,6 +87,10 @@ class RunReporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show table and summary: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_terminal_summary"""
+        if not (self._found or self._problems):
+            return
+        from pytest_fib.report import terminal
+
         verbosity = self._config.getoption("verbose")
         records = self.records
         if verbosity >= 0 and any(record["measurement"] for record in records):
@@ -102,9 +104,14 @@ class RunReporter:
         self._write_lines(terminalreporter, [Line(text, {"red": True}) for text in self._problems])
 
     def _about_gate(self, records: list[Record]) -> list[str]:
+        from pytest_fib.report import gate
+
         return gate.gate_lines(records) + (gate.aa_lines(records) if self._settings.aa else [])
 
     def _details(self, records: list[Record], verbosity: int) -> list[Line]:
+        from pytest_fib.report import terminal
+        from pytest_fib.report.table import ROW_LIMIT, table_lines
+
         width = self._config.get_terminal_writer().fullwidth
         row_limit = None if verbosity > 0 else ROW_LIMIT
         lines = table_lines(records, width=width - 1, row_limit=row_limit)

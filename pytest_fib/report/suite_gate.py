@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fib.data.text import slug
-from pytest_fib.report import gate
+from pytest_fib.report.record import Record
 from pytest_fib.report.reporter import RunReporter
+
+if TYPE_CHECKING:
+    from pytest_fib.report.gate import SuiteVerdict
 
 
 class SuiteGate:
@@ -22,13 +26,14 @@ class SuiteGate:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Report after the last item: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_runtestloop"""
         result = yield
-        for verdict in gate.suite_verdicts(self._reporter.records):
+        records = self._reporter.records
+        for verdict in _verdicts(records) if records else ():
             if verdict.fails:
                 session.testscollected += 1
                 self._report(verdict)
         return result
 
-    def _report(self, verdict: gate.SuiteVerdict) -> None:
+    def _report(self, verdict: SuiteVerdict) -> None:
         nodeid = f"fib/gate::{slug(verdict.definition)}::{slug(verdict.solution)}"
         report = pytest.TestReport(
             nodeid=nodeid,
@@ -43,3 +48,9 @@ class SuiteGate:
         manager = self._config.pluginmanager
         forgetful = [plugin for plugin in map(manager.get_plugin, ("lfplugin", "stepwiseplugin")) if plugin]
         manager.subset_hook_caller("pytest_runtest_logreport", forgetful)(report=report)
+
+
+def _verdicts(records: list[Record]) -> list[SuiteVerdict]:
+    from pytest_fib.report import gate
+
+    return gate.suite_verdicts(records)

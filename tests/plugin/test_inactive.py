@@ -33,6 +33,9 @@ def test_collecting_imports_no_torch(pytester, two_ops: Project) -> None:
     path = two_ops.solution("s", "norm")
     result = pytester.runpytest_subprocess(f"--fib-solution={path}", "--collect-only", "-q", "-s")
     result.stdout.fnmatch_lines(["*norm.jsonl::s::batch_size7-00000007", "imported: pydantic pytest_fib *"])
+    imported = next(line for line in result.outlines if line.startswith("imported:")).split()
+    needed_later = ("baselines", "data.trace", "judge", "report.gate", "report.reading", "report.table")
+    assert not [name for name in needed_later if f"pytest_fib.{name}" in imported]
 
 
 def test_workload_files_of_a_foreign_repository_are_left_alone(pytester, two_ops: Project) -> None:
