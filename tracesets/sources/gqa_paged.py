@@ -7,6 +7,17 @@ import math
 import torch
 
 from .shared.attention import attend, attend_causal
+from .shared.paging import (
+    DECODE,
+    INDICES,
+    INDPTR,
+    LAST_PAGE,
+    PREFILL,
+    SCALE,
+    decode_workloads,
+    prefill_page_workloads,
+    prefill_workloads,
+)
 
 
 def decode_single_token_pages(
@@ -136,10 +147,6 @@ def prefill_pages(
 DECODE_AXES = "batch_size num_qo_heads num_kv_heads head_dim num_pages page_size len_indptr num_kv_indices"
 PREFILL_AXES = "num_qo_heads num_kv_heads head_dim page_size len_indptr total_q num_kv_indices num_pages"
 CACHE = ("bfloat16", "num_pages page_size num_kv_heads head_dim")
-INDPTR = ("int32", "len_indptr")
-INDICES = {"kv_indptr": INDPTR, "kv_indices": ("int32", "num_kv_indices")}
-LAST_PAGE = {"kv_last_page_len": ("int32", "batch_size")}
-SCALE = {"sm_scale": ("float32", None)}
 
 
 def _queries(rows: str) -> dict[str, tuple[str, str]]:
@@ -153,16 +160,6 @@ def _outputs(rows: str) -> dict[str, tuple[str, str]]:
     }
 
 
-DECODE = {
-    "outputs": _outputs("batch_size"),
-    "constraints": ["len_indptr == batch_size + 1", "num_kv_indices == kv_indptr[-1].item()"],
-    "tags": ["stage:decode"],
-}
-PREFILL = {
-    "outputs": _outputs("total_q"),
-    "constraints": ["total_q == qo_indptr[-1].item()", "num_kv_indices == kv_indptr[-1].item()"],
-    "tags": ["stage:prefill"],
-}
 SIZES = "h{num_qo_heads}_kv{num_kv_heads}_d{head_dim}"
 DECODE_TOKENS = f"gqa_paged_decode_{SIZES}_ps1"
 DECODE_PAGES = f"gqa_paged_decode_{SIZES}_ps{{page_size}}"
@@ -175,6 +172,7 @@ FAMILIES = {
         "reference": [attend, decode_single_token_pages],
         "axes": DECODE_AXES,
         "inputs": {**_queries("batch_size"), **INDICES, **SCALE},
+        "outputs": _outputs("batch_size"),
         **DECODE,
     },
     DECODE_PAGES: {
@@ -182,6 +180,7 @@ FAMILIES = {
         "reference": [attend, decode_pages],
         "axes": DECODE_AXES,
         "inputs": {**_queries("batch_size"), **INDICES, **LAST_PAGE, **SCALE},
+        "outputs": _outputs("batch_size"),
         **DECODE,
     },
     PREFILL_TOKENS: {
@@ -189,6 +188,7 @@ FAMILIES = {
         "reference": [attend_causal, prefill_single_token_pages],
         "axes": PREFILL_AXES,
         "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **SCALE},
+        "outputs": _outputs("total_q"),
         **PREFILL,
     },
     PREFILL_PAGES: {
@@ -196,97 +196,68 @@ FAMILIES = {
         "reference": [attend_causal, prefill_pages],
         "axes": f"{PREFILL_AXES} batch_size",
         "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **LAST_PAGE, **SCALE},
+        "outputs": _outputs("total_q"),
         **PREFILL,
     },
 }
 
 
-def _decode(head_dim: int, *cases: tuple[int, int, int]) -> list[dict[str, float]]:
-    """Turn (batch_size, num_pages, num_kv_indices) into workloads."""
-    return [
-        {
-            "batch_size": batch,
-            "num_pages": pages,
-            "len_indptr": batch + 1,
-            "num_kv_indices": indices,
-            "sm_scale": 1 / math.sqrt(head_dim),
-        }
-        for batch, pages, indices in cases
-    ]
-
-
-def _prefill(head_dim: int, *cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
-    """Turn (number of sequences, total_q, num_pages, num_kv_indices) into workloads for pages of one token."""
-    return [
-        {
-            "len_indptr": n + 1,
-            "total_q": queries,
-            "num_pages": pages,
-            "num_kv_indices": indices,
-            "sm_scale": 1 / math.sqrt(head_dim),
-        }
-        for n, queries, pages, indices in cases
-    ]
-
-
-def _prefill_pages(head_dim: int, *cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
-    """Turn (batch_size, total_q, num_pages, num_kv_indices) into workloads for pages of several tokens."""
-    return [{**case, "batch_size": case["len_indptr"] - 1} for case in _prefill(head_dim, *cases)]
-
-
+SCALE_64, SCALE_128 = 1 / math.sqrt(64), 1 / math.sqrt(128)
 H4_KV2_D64 = {"num_qo_heads": 4, "num_kv_heads": 2, "head_dim": 64}
 H32_KV8_D128 = {"num_qo_heads": 32, "num_kv_heads": 8, "head_dim": 128}
 
 TABLE = [
-    # trace set, family, sizes of the constant axes, workloads. With more indices than pages sequences share
-    # pages; with fewer indices than sequences some sequences are empty. In prefill, with fewer tokens than
-    # queries the first queries see none.
+    # trace set, family, sizes of the constant axes, workloads
     (
         "mini",
         DECODE_TOKENS,
         {**H4_KV2_D64, "page_size": 1},
-        _decode(64, (1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
+        decode_workloads(SCALE_64, (1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
     ),
     (
         "mini",
         DECODE_PAGES,
         {**H4_KV2_D64, "page_size": 16},
-        _decode(64, (1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
+        decode_workloads(SCALE_64, (1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
     ),
     (
         "mini",
         PREFILL_TOKENS,
         {**H4_KV2_D64, "page_size": 1},
-        _prefill(64, (1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
+        prefill_workloads(SCALE_64, (1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
     ),
     (
         "mini",
         PREFILL_PAGES,
         {**H4_KV2_D64, "page_size": 16},
-        _prefill_pages(64, (1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
+        prefill_page_workloads(SCALE_64, (1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
     ),
     (
         "flashinfer",
         DECODE_TOKENS,
         {**H32_KV8_D128, "page_size": 1},
-        _decode(128, (1, 128, 11), (4, 4096, 2000), (16, 16384, 9000), (64, 65536, 58966)),
+        decode_workloads(SCALE_128, (1, 128, 11), (4, 4096, 2000), (16, 16384, 9000), (64, 65536, 58966)),
     ),
     (
         "flashinfer",
         DECODE_PAGES,
         {**H32_KV8_D128, "page_size": 64},
-        _decode(128, (1, 4, 1), (4, 64, 40), (16, 256, 200), (64, 1024, 960)),
+        decode_workloads(SCALE_128, (1, 4, 1), (4, 64, 40), (16, 256, 200), (64, 1024, 960)),
     ),
     (
         "flashinfer",
         PREFILL_TOKENS,
         {**H32_KV8_D128, "page_size": 1},
-        _prefill(128, (1, 1, 128, 17), (1, 127, 256, 127), (8, 1000, 4096, 2000), (32, 8192, 16384, 12000)),
+        prefill_workloads(
+            SCALE_128, (1, 1, 128, 17), (1, 127, 256, 127), (8, 1000, 4096, 2000), (32, 8192, 16384, 12000)
+        ),
     ),
     (
         "flashinfer",
         PREFILL_PAGES,
         {**H32_KV8_D128, "page_size": 64},
-        _prefill_pages(128, (1, 1, 4, 1), (1, 127, 8, 2), (8, 1000, 64, 40), (32, 8192, 256, 200)),
+        prefill_page_workloads(
+            SCALE_128, (1, 1, 4, 1), (1, 127, 8, 2), (8, 1000, 64, 40), (32, 8192, 256, 200)
+        ),
     ),
 ]

@@ -8,6 +8,17 @@ import torch
 
 from .shared.attention import attend_causal
 from .shared.latent import attend_latent
+from .shared.paging import (
+    DECODE,
+    INDICES,
+    INDPTR,
+    LAST_PAGE,
+    PREFILL,
+    SCALE,
+    decode_workloads,
+    prefill_page_workloads,
+    prefill_workloads,
+)
 
 
 def decode_single_token_pages(
@@ -140,10 +151,6 @@ def prefill_pages(
     return output, lse
 
 
-INDPTR = ("int32", "len_indptr")
-INDICES = {"kv_indptr": INDPTR, "kv_indices": ("int32", "num_kv_indices")}
-LAST_PAGE = {"kv_last_page_len": ("int32", "batch_size")}
-SCALE = {"sm_scale": ("float32", None)}
 DECODE_AXES = (
     "batch_size num_qo_heads head_dim_ckv head_dim_kpe page_size num_pages len_indptr num_kv_indices"
 )
@@ -166,16 +173,6 @@ def _outputs(rows: str) -> dict[str, tuple[str, str]]:
     }
 
 
-DECODE = {
-    "outputs": _outputs("batch_size"),
-    "constraints": ["len_indptr == batch_size + 1", "num_kv_indices == kv_indptr[-1].item()"],
-    "tags": ["stage:decode"],
-}
-PREFILL = {
-    "outputs": _outputs("total_q"),
-    "constraints": ["total_q == qo_indptr[-1].item()", "num_kv_indices == kv_indptr[-1].item()"],
-    "tags": ["stage:prefill"],
-}
 SIZES = "h{num_qo_heads}_ckv{head_dim_ckv}_kpe{head_dim_kpe}"
 DECODE_TOKENS = f"mla_paged_decode_{SIZES}_ps1"
 DECODE_PAGES = f"mla_paged_decode_{SIZES}_ps{{page_size}}"
@@ -188,6 +185,7 @@ FAMILIES = {
         "reference": [attend_causal, attend_latent, decode_single_token_pages],
         "axes": DECODE_AXES,
         "inputs": {**_queries("batch_size"), **INDICES, **SCALE},
+        "outputs": _outputs("batch_size"),
         **DECODE,
     },
     DECODE_PAGES: {
@@ -195,6 +193,7 @@ FAMILIES = {
         "reference": [attend_causal, attend_latent, decode_pages],
         "axes": DECODE_AXES,
         "inputs": {**_queries("batch_size"), **INDICES, **LAST_PAGE, **SCALE},
+        "outputs": _outputs("batch_size"),
         **DECODE,
     },
     PREFILL_TOKENS: {
@@ -202,6 +201,7 @@ FAMILIES = {
         "reference": [attend_causal, attend_latent, prefill_single_token_pages],
         "axes": PREFILL_AXES,
         "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **SCALE},
+        "outputs": _outputs("total_q"),
         **PREFILL,
     },
     PREFILL_PAGES: {
@@ -209,42 +209,10 @@ FAMILIES = {
         "reference": [attend_causal, attend_latent, prefill_pages],
         "axes": f"{PREFILL_AXES} batch_size",
         "inputs": {**_queries("total_q"), "qo_indptr": INDPTR, **INDICES, **LAST_PAGE, **SCALE},
+        "outputs": _outputs("total_q"),
         **PREFILL,
     },
 }
-
-
-def _decode(*cases: tuple[int, int, int]) -> list[dict[str, float]]:
-    """Turn (batch_size, num_pages, num_kv_indices) into workloads."""
-    return [
-        {
-            "batch_size": batch,
-            "num_pages": pages,
-            "len_indptr": batch + 1,
-            "num_kv_indices": indices,
-            "sm_scale": DEEPSEEK_SCALE,
-        }
-        for batch, pages, indices in cases
-    ]
-
-
-def _prefill(*cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
-    """Turn (number of sequences, total_q, num_pages, num_kv_indices) into workloads for pages of one token."""
-    return [
-        {
-            "total_q": queries,
-            "num_pages": pages,
-            "len_indptr": n + 1,
-            "num_kv_indices": indices,
-            "sm_scale": DEEPSEEK_SCALE,
-        }
-        for n, queries, pages, indices in cases
-    ]
-
-
-def _prefill_pages(*cases: tuple[int, int, int, int]) -> list[dict[str, float]]:
-    """Turn (batch_size, total_q, num_pages, num_kv_indices) into workloads for pages of several tokens."""
-    return [{**case, "batch_size": case["len_indptr"] - 1} for case in _prefill(*cases)]
 
 
 DEEPSEEK_SCALE = 0.1352337788608801  # 1 / sqrt(128 + 64), times the square of YaRN's factor for long contexts
@@ -252,55 +220,59 @@ H4 = {"num_qo_heads": 4, "head_dim_ckv": 64, "head_dim_kpe": 16}
 H16 = {"num_qo_heads": 16, "head_dim_ckv": 512, "head_dim_kpe": 64}
 
 TABLE = [
-    # trace set, family, sizes of the constant axes, workloads. With more indices than pages sequences share
-    # pages; with fewer indices than sequences some sequences are empty. In prefill, with fewer tokens than
-    # queries the first queries see none.
+    # trace set, family, sizes of the constant axes, workloads
     (
         "mini",
         DECODE_TOKENS,
         {**H4, "page_size": 1},
-        _decode((1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
+        decode_workloads(DEEPSEEK_SCALE, (1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
     ),
     (
         "mini",
         DECODE_PAGES,
         {**H4, "page_size": 16},
-        _decode((1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
+        decode_workloads(DEEPSEEK_SCALE, (1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
     ),
     (
         "mini",
         PREFILL_TOKENS,
         {**H4, "page_size": 1},
-        _prefill((1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
+        prefill_workloads(DEEPSEEK_SCALE, (1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
     ),
     (
         "mini",
         PREFILL_PAGES,
         {**H4, "page_size": 16},
-        _prefill_pages((1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
+        prefill_page_workloads(DEEPSEEK_SCALE, (1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
     ),
     (
         "flashinfer",
         DECODE_TOKENS,
         {**H16, "page_size": 1},
-        _decode((1, 128, 8), (4, 8192, 4000), (16, 65536, 20000), (64, 131072, 75145)),
+        decode_workloads(
+            DEEPSEEK_SCALE, (1, 128, 8), (4, 8192, 4000), (16, 65536, 20000), (64, 131072, 75145)
+        ),
     ),
     (
         "flashinfer",
         DECODE_PAGES,
         {**H16, "page_size": 64},
-        _decode((1, 4, 1), (4, 128, 64), (16, 1024, 320), (64, 2048, 1200)),
+        decode_workloads(DEEPSEEK_SCALE, (1, 4, 1), (4, 128, 64), (16, 1024, 320), (64, 2048, 1200)),
     ),
     (
         "flashinfer",
         PREFILL_TOKENS,
         {**H16, "page_size": 1},
-        _prefill((1, 1, 128, 5), (1, 33, 128, 34), (8, 1000, 8192, 2000), (32, 8192, 32768, 17759)),
+        prefill_workloads(
+            DEEPSEEK_SCALE, (1, 1, 128, 5), (1, 33, 128, 34), (8, 1000, 8192, 2000), (32, 8192, 32768, 17759)
+        ),
     ),
     (
         "flashinfer",
         PREFILL_PAGES,
         {**H16, "page_size": 64},
-        _prefill_pages((1, 1, 4, 1), (1, 33, 8, 1), (8, 1000, 128, 40), (32, 8192, 512, 290)),
+        prefill_page_workloads(
+            DEEPSEEK_SCALE, (1, 1, 4, 1), (1, 33, 8, 1), (8, 1000, 128, 40), (32, 8192, 512, 290)
+        ),
     ),
 ]
