@@ -50,7 +50,7 @@ class CustomInputs:
         with _seeded(self._stream.digest(call)):
             try:
                 made = self._entry(dict(self._known), torch.device("cpu"))
-            except Exception as error:
+            except Exception as error:  # the dataset's code may raise anything
                 raise DataError(
                     f"custom_inputs_entrypoint of definition '{escape(self._definition, 80)}' raised "
                     f"{type(error).__name__}: {escape(str(error))}; correct the definition"
@@ -101,7 +101,7 @@ def _entry(definition: Definition) -> Entry:
         exec(
             compile(definition.reference, f"<reference of {escape(definition.name, 80)}>", "exec"), namespace
         )
-    except Exception as error:
+    except Exception as error:  # the dataset's code may raise anything
         raise DataError(
             f"the reference of definition '{escape(definition.name, 80)}' raised {type(error).__name__} when "
             f"loaded: {escape(str(error))}; correct it"

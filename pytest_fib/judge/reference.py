@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pytest_fib.data.definition import Definition
+from pytest_fib.data.text import escape
 from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.judge.float64 import NARROW, float64
 
@@ -42,6 +43,7 @@ class Reference:
         if problem is not None:
             raise NotJudgeable(problem)
         self._definition = definition
+        self._title = _title(definition)
         self._in_place = in_place
         self._names = (*definition.outputs, *in_place)
         specs = {**definition.inputs, **definition.outputs}
@@ -97,9 +99,9 @@ class Reference:
                 result = self._called(inputs)
                 if self._runs_on != "cpu":
                     torch.cuda.synchronize(self._runs_on)
-        except Exception as error:
+        except Exception as error:  # the dataset's code may raise anything
             raise DataError(
-                f"the reference of {self._definition.name} raised {type(error).__name__}: {error}; "
+                f"{self._title} raised {type(error).__name__}: {escape(str(error), 400)}; "
                 "correct the definition or the workload"
             ) from error
         elapsed = time.perf_counter_ns() - start
@@ -127,11 +129,14 @@ class Reference:
         try:
             with torch.no_grad(), float64():
                 result = self._called(wide)
+        except (
+            Exception
+        ):  # it asks for a type, looks at bits, or is broken: that is reported where it decides
+            return None
+        try:
             values = self._values(result, wide)
-        except Exception:
-            return (
-                None  # it asks for a type, looks at bits, or is broken: then it is reported where it decides
-            )
+        except DataError:
+            return None
         outputs: list[torch.Tensor | None] = []
         for (name, shape), value in zip(shapes.items(), values, strict=True):
             if not self._dtypes[name].is_floating_point:
@@ -159,7 +164,7 @@ class Reference:
             values = [result]
         if len(values) != len(names):
             raise DataError(
-                f"the reference of {self._definition.name} returned {len(values)} values for {len(names)} outputs; "
+                f"{self._title} returned {len(values)} values for {len(names)} outputs; "
                 "correct the definition"
             )
         return [*values, *(inputs[name] for name in self._in_place)]
@@ -175,15 +180,27 @@ class Reference:
     def _output(self, name: str, value: object, shape: tuple[int, ...]) -> torch.Tensor:
         dtype = self._dtypes[name]
         if not isinstance(value, torch.Tensor):
-            value = torch.tensor(value, dtype=dtype)
+            value = self._tensor(name, value, dtype)
         if self._runs_on != "cpu":
             value = value.to(self._runs_on)
         if value.shape != shape or value.dtype != dtype:
             raise DataError(
-                f"the reference of {self._definition.name} returned {name} as {list(value.shape)} {value.dtype}, "
+                f"{self._title} returned {name} as {list(value.shape)} {value.dtype}, "
                 f"the definition says {list(shape)} {dtype}; correct the definition"
             )
         return value
+
+    def _tensor(self, name: str, value: object, dtype: torch.dtype) -> torch.Tensor:
+        try:
+            return torch.tensor(value, dtype=dtype)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise DataError(
+                f"{self._title} returned {name} as {type(value).__name__}, which is no tensor; correct the definition"
+            ) from None
+
+
+def _title(definition: Definition) -> str:
+    return f"the reference of {escape(definition.name, 80)}"
 
 
 def _compile(definition: Definition) -> Callable[..., Any]:
@@ -194,13 +211,13 @@ def _compile(definition: Definition) -> Callable[..., Any]:
     namespace: dict[str, Any] = {"__name__": f"fib_reference_{definition.name}"}
     try:
         exec(compile(source, name, "exec"), namespace)
-    except Exception as error:
+    except Exception as error:  # the dataset's code may raise anything
         raise DataError(
-            f"the reference of {definition.name} cannot be imported: {type(error).__name__}: {error}; correct it"
+            f"{_title(definition)} cannot be imported: {type(error).__name__}: {escape(str(error), 400)}; correct it"
         ) from error
     run: Callable[..., Any] | None = namespace.get("run")
     if not callable(run):
-        raise DataError(f"the reference of {definition.name} defines no function run: add it")
+        raise DataError(f"{_title(definition)} defines no function run: add it")
     return run
 
 

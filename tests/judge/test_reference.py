@@ -51,6 +51,11 @@ def test_inputs_are_left_as_they_are() -> None:
         ("def run(x, w, bias):\n    return x[:1]", "the definition says"),
         ("def run(x, w, bias):\n    return x.double()", "the definition says"),
         ("def run(x, w, bias):\n    return x, x", "2 values for 1 outputs"),
+        ("def run(x, w, bias):\n    return None", "returned y as NoneType, which is no tensor"),
+        (
+            "def run(x, w, bias):\n    y = x\n    raise ValueError('\x1b[31m\\nred')",
+            "raised ValueError: \\x1b[31m\\nred;",
+        ),
         ("import no_such_module\ndef run(x, w, bias):\n    return x", "cannot be imported"),
     ],
 )
