@@ -2,12 +2,13 @@
 
     python benchmarks/gate_real.py [--comparisons N] [--power N] [--out FILE]
 
-A/A: kernels of several kinds, each compared with itself as ``--fib-aa`` does (fresh processes, interleaved, two
-stages). Before each comparison one process is measured as usual tools would; what Mann-Whitney (p < 0.05) and
-"median > 2 %" say of it and of the one that was measured before is printed beside.
+A/A: kernels of the mini trace set in C++ and Python, from a microsecond to some milliseconds, each compared with
+itself as ``--fib-aa`` does (fresh processes, interleaved, two stages). Before each comparison one process is measured
+as usual tools would; what Mann-Whitney (p < 0.05) and "median > 2 %" say of it and of the one that was measured
+before is printed beside.
 
-Power: a kernel that repeats its work against the same with 5 or 10 % more repetitions; how much longer it really
-takes is calibrated first.
+Power: a kernel that repeats its work against the same with 5 or 10 % more time spent in repetitions; how long one
+takes is calibrated by a comparison as well.
 
 Each comparison is a line in FILE as soon as it is finished, and lines that are there count: it may be stopped and
 started again, and runs until there are N of them.
@@ -22,7 +23,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,19 @@ from pytest_fib.measure import gate
 ROOT = Path(__file__).resolve().parents[1]
 MARGIN = 0.02
 ONE_RUN = Sampling(warmup_runs=10, iterations=100, trials=1, budget_s=1.0)
-COMPILED = ("gemm/gemm_cpp", "rmsnorm/rmsnorm_cpp", "gemm/gemm_python")
-REPEATS = 200
+SOLUTIONS = (
+    "gemm/gemm_cpp",
+    "gemm/gemm_python",
+    "rmsnorm/rmsnorm_cpp",
+    "rmsnorm/fused_add_rmsnorm_python",
+    "rope/rope_cpp",
+    "gdn/gdn_decode_cpp",
+    "gqa_paged/gqa_decode_ps16_cpp",
+    "gqa_ragged/gqa_prefill_python",
+    "mla_paged/mla_decode_ps16_python",
+    "mamba_ssu/mamba_ssu_cpp",
+)
+REPEATS, MORE_REPEATS = 200, 300
 EFFECTS = (0.05, 0.10)
 
 SCALE = Definition.model_validate(
@@ -83,18 +94,16 @@ def repeating(times: int) -> LoadedSolution:
 
 
 def kernels() -> Iterator[Case]:
-    """Kernels of 10 to some hundred microseconds, in Python and C++."""
-    for times in (10, 50):
-        yield Case(f"repeats_{times}", SCALE, ONE_ROW, repeating(times))
-    for path in COMPILED:
+    """Each of the solutions on the workloads of its definition."""
+    for path in SOLUTIONS:
         loaded = read_solution(ROOT / "solutions" / "mini" / f"{path}.json")
         op_type, name = path.split("/")[0], loaded.solution.definition
         definition = read_definition(ROOT / "tracesets" / "mini" / "definitions" / op_type / f"{name}.json")
         lines = read_workloads(ROOT / "tracesets" / "mini" / "workloads" / op_type / f"{name}.jsonl")
         for line in lines:
             if isinstance(line, WorkloadLine):
-                label = f"{loaded.solution.name} {dict(line.workload.axes)}"
-                yield Case(label, definition, line.workload, loaded)
+                axes = ",".join(str(value) for value in line.workload.axes.values())
+                yield Case(f"{loaded.solution.name} {axes}", definition, line.workload, loaded)
 
 
 class Lab:
@@ -142,26 +151,28 @@ class Lab:
         with self.out.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    @cached_property
+    @property
     def repetition(self) -> float:
         """The share of the repeating kernel's time that one repetition takes."""
-        few, many = (
-            statistics.median(self.one_run(Case(f"repeats_{times}", SCALE, ONE_ROW, repeating(times))))
-            for times in (REPEATS // 2, REPEATS)
-        )
-        return (many - few) / (REPEATS - REPEATS // 2) / many
+        if not self.kind("calibration"):
+            case = Case(f"repeats_{MORE_REPEATS}", SCALE, ONE_ROW, repeating(MORE_REPEATS))
+            self.compare("calibration", case, repeating(REPEATS))
+        ratio: float = self.kind("calibration")[-1]["ratio"]
+        return (ratio - 1) / (MORE_REPEATS - REPEATS)
 
 
 def facts(gating: Gating) -> dict[str, Any]:
     """What is kept of a comparison."""
     first = gating.stages[0]
-    finding = gate.find(gate.log_ratios(first.candidate_ms, first.baseline_ms), 0.0)
+    finding = gate.find_first(gate.log_ratios(first.candidate_ms, first.baseline_ms), 0.0)
     return {
         "verdict": gating.verdict,
+        "unsteady": gating.unsteady,
         "ratio": gating.ratio,
         "ratio_ci": gating.ratio_ci,
         "scatter": gating.scatter,
         "blocks": [len(stage.candidate_ms) for stage in gating.stages],
+        "stages": [(stage.candidate_ms, stage.baseline_ms) for stage in gating.stages],
         "first_at_zero": finding.verdict == "SLOWER",
         "latency_ms": gating.latency_ms,
     }
@@ -205,6 +216,7 @@ def totals(lines: list[dict[str, Any]]) -> str:
     count = len(lines)
     rates = {
         "SLOWER": sum(line["verdict"] == "SLOWER" for line in lines),
+        "UNSTEADY": sum(line["unsteady"] for line in lines),
         "first stage at margin 0": sum(line["first_at_zero"] for line in lines),
         "Mann-Whitney": sum(line["mann_whitney"] for line in lines),
         "median > 2 %": sum(line["median"] for line in lines),
@@ -239,13 +251,37 @@ def main() -> None:
         find_slowed(lab, given.power)
     print()
     if lab.kind("aa"):
-        print(f"identical code, {totals(lab.kind('aa'))}; {spread(lab.kind('aa'))}")
+        print_cases(lab.kind("aa"))
+        print(f"\nidentical code, {totals(lab.kind('aa'))}; {spread(lab.kind('aa'))}")
     for effect in EFFECTS:
         lines = lab.kind(f"+{effect:.0%}")
         if lines:
             found = sum(line["verdict"] == "SLOWER" for line in lines)
             share = f"{found} of {len(lines)} ({found / len(lines):.0%})"
             print(f"slowed by {effect:.0%}: SLOWER in {share}; {spread(lines)}")
+
+
+def print_cases(lines: list[dict[str, Any]]) -> None:
+    """Print what the comparisons of each kernel with itself show."""
+    print(
+        f"{'identical code':42}{'latency':>9}{'scatter':>9}{'blocks':>8}{'seconds':>9}{'SAME':>6}{'AMBIGUOUS':>11}"
+    )
+    for name in dict.fromkeys(line["case"] for line in lines):
+        mine = [line for line in lines if line["case"] == name]
+        latency, scatter, blocks, seconds = (
+            statistics.median(values)
+            for values in (
+                [line["latency_ms"] * 1e3 for line in mine],
+                [line["scatter"] for line in mine],
+                [line["blocks"][0] for line in mine],
+                [line["seconds"] for line in mine],
+            )
+        )
+        said = [line["verdict"] for line in mine]
+        print(
+            f"{name:42}{latency:>6.1f} µs{scatter:>9.1%}{blocks:>8.0f}{seconds:>9.1f}"
+            f"{said.count('SAME'):>6}{said.count('AMBIGUOUS'):>11}"
+        )
 
 
 if __name__ == "__main__":

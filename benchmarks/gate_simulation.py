@@ -77,31 +77,37 @@ class Lab:
         step = self.machine.drift * np.sqrt(1 - kept**2)
         self.drift = kept * self.drift + self.random.normal(0, step)
 
-    def blocks(self, effect: float, least: int = gate.LEAST_BLOCKS) -> list[float]:
-        """The log-ratios of one stage, as many as their scatter asks for."""
-        ratios: list[float] = []
-        wanted = least
-        while len(ratios) < wanted:
-            order = (0.0, effect) if len(ratios).bit_count() % 2 else (effect, 0.0)
-            first, second = (float(np.log(np.median(self.process(each, BLOCK_SAMPLES)))) for each in order)
-            ratios.append(second - first if len(ratios).bit_count() % 2 else first - second)
-            self.wait()
-            if len(ratios) >= least:
-                wanted = max(least, gate.blocks_for(statistics.stdev(ratios), MARGIN))
-        return ratios
+    def block(self, effect: float, number: int) -> float:
+        """The log-ratio of block ``number``, in the order of ABBA BAAB."""
+        ours_first = number.bit_count() % 2 == 0
+        order = (effect, 0.0) if ours_first else (0.0, effect)
+        first, second = (float(np.log(np.median(self.process(each, BLOCK_SAMPLES)))) for each in order)
+        self.wait()
+        return first - second if ours_first else second - first
+
+    def first_stage(self, effect: float) -> list[float]:
+        """The log-ratios of a first stage, as many as the scatter of the first seven asks for."""
+        ratios = [self.block(effect, number) for number in range(gate.LEAST_BLOCKS)]
+        wanted = gate.blocks_for(statistics.stdev(ratios), MARGIN)
+        return ratios + [self.block(effect, number) for number in range(gate.LEAST_BLOCKS, wanted)]
+
+    def second_stage(self, effect: float, first: list[float]) -> list[float]:
+        """The log-ratios of a second stage, as many as the scatter of the first asks for."""
+        wanted = max(len(first), gate.blocks_for(gate.scatter_of(first), MARGIN))
+        return [self.block(effect, number) for number in range(wanted)]
 
 
 def whole_gate(lab: Lab, effect: float) -> bool:
     """Whether both stages say SLOWER."""
-    first = lab.blocks(effect)
-    if gate.find(first, MARGIN).verdict != "SLOWER":
+    first = lab.first_stage(effect)
+    if gate.find_first(first, MARGIN).verdict != "SLOWER":
         return False
-    return gate.find(lab.blocks(effect, len(first)), MARGIN, gate.SECOND_ALPHA).verdict == "SLOWER"
+    return gate.find_second(lab.second_stage(effect, first), MARGIN).verdict == "SLOWER"
 
 
 def first_stage(lab: Lab, effect: float) -> bool:
     """Whether the first stage alone would say SLOWER without a margin."""
-    return gate.find(lab.blocks(effect), 0.0).verdict == "SLOWER"
+    return gate.find_first(lab.first_stage(effect), 0.0).verdict == "SLOWER"
 
 
 def one_after_the_other(lab: Lab, effect: float) -> tuple[Samples, Samples]:
@@ -147,7 +153,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=400, help="comparisons for each number (default: 400)")
     runs = parser.parse_args().runs
     for name, machine in MACHINES.items():
-        scatter = statistics.median(statistics.stdev(Lab(machine, seed).blocks(0.0)) for seed in range(50))
+        scatter = statistics.median(
+            statistics.stdev(Lab(machine, seed).first_stage(0.0)) for seed in range(50)
+        )
         print(f"\n{name}: a block's ratio scatters by {scatter:.1%}; how often SLOWER, of {runs}")
         print(
             f"{'rule':26}"

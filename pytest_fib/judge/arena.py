@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -59,6 +59,9 @@ class Arena(Protocol):
 
     def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
         """Return views of the inputs in set ``index``."""
+
+    def clear(self, sets: Iterable[int]) -> None:
+        """Overwrite inputs and outputs of ``sets``."""
 
     def prepare(self, requests: Sequence[range]) -> None:
         """Draw the secrets of the next requests."""
@@ -145,6 +148,14 @@ class JudgeArena:
         while len(self._views) <= index:
             self._views.append(_views(self._inputs.map, self.plan.inputs, len(self._views)))
         return self._views[index]
+
+    def clear(self, sets: Iterable[int]) -> None:
+        """Overwrite inputs and outputs of ``sets``, so that whoever comes next cannot read what was there."""
+        for index in sets:
+            for view in self.inputs_of(index).values():
+                view.zero_()
+            start = index * self.plan.outputs.stride
+            self._out[start : start + self.plan.outputs.stride] = self._poisons[0]
 
     def prepare(self, requests: Sequence[range]) -> None:
         """Draw the secrets of the next requests, which use these sets: poisons and sampled positions."""

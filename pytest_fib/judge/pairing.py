@@ -1,16 +1,18 @@
 """Two solutions side by side on one workload, in blocks of fresh candidates: what the gate's verdict comes from.
 
-The other solution's processes are gone while one runs. Both use the same buffers, because a lasting difference in
-memory layout would look like one in speed, and both get the same inputs, other ones in each block.
+The two candidates of a block take turns of a few requests, so that a slow moment of the machine hits both; while
+one runs, every process of the other is stopped. Both use the same buffers, because a lasting difference in memory
+layout would look like one in speed, and both get the same inputs, other ones in each block.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from pytest_fib.inputs import InputPlan
 from pytest_fib.inputs.shifted import Shifted
 from pytest_fib.judge.arena import JudgeArena
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
+from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
 from pytest_fib.judge.examination import Examination, status_of
 from pytest_fib.judge.failures import CandidateError
@@ -37,12 +40,13 @@ from pytest_fib.measure.scores import geometric_mean
 if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
 
-_SAMPLING = Sampling(warmup_runs=6, iterations=20, trials=gate.LEAST_BLOCKS)
+_SAMPLING = Sampling(warmup_runs=6, iterations=36, trials=gate.LEAST_BLOCKS)
 _BLOCK_S = 0.04  # of timed calls of the slower solution in one block
 _STAGE_S = 5.5
-_CALLS_OF_BLOCK = (
-    1 << 20
-)  # numbers of calls that one block may use; those of the evaluation are below the first
+_PATIENCE = 4  # times that, to tell whether a candidate is unsteady
+_TURN, _TURN_NS = 6, 5_000_000  # of one candidate: requests, and how long they may take unless it is only one
+# Numbers of calls that one block may use; those of the evaluation are below the first.
+_CALLS_OF_BLOCK = 1 << 20
 _BLOCKS_OF_STAGE = 64
 
 
@@ -94,20 +98,25 @@ class Arm(Examination):
             probes = bench.run(candidate, [Request()] * PROBES)
         return float(min(probe.elapsed for probe in probes[1:]))
 
-    def block(self, bench: Bench, schedule: Schedule) -> Trial:
-        """Return the timed requests of a fresh candidate.
-
-        Raises
-        ------
-        CandidateError
-            Whatever the candidate did wrong; what it wrote is verified before this returns.
-        """
+    @contextmanager
+    def standing_by(self, bench: Bench) -> Iterator[Candidate]:
+        """Yield a fresh candidate that is stopped until it is its turn; raises CandidateError."""
         self._tally = bench.tally
-        try:
-            with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
-                return self._trial(bench, candidate, schedule)
-        finally:
-            bench.verify()
+        with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
+            candidate.stop()
+            yield candidate
+
+    def requests(self, bench: Bench, schedule: Schedule) -> list[Request]:
+        """Return the requests of one block in their secret order, the warm-up first."""
+        return self._requests(schedule, bench)
+
+    def serve(
+        self, bench: Bench, candidate: Candidate, requests: Sequence[Request], verify: int | None
+    ) -> list[Interval]:
+        """Return the intervals of one turn, after which memory tells the other solution nothing of it."""
+        intervals = bench.run(candidate, requests, verify, verify_later=True)
+        bench.arena.clear({index for request in requests for index in request.sets})
+        return intervals
 
     def failed(self, evaluation: Evaluation, failure: CandidateError) -> Evaluation:
         """Return the evaluation of a solution that was right at first and then was not."""
@@ -181,9 +190,11 @@ class Pairing:
         try:
             benches = self._ours.bench(inputs, arena), self._theirs.bench(inputs, arena)
             blocks = self._blocks(benches, evaluation.timing.latency_ms * 1e6)
-            stages = [blocks.stage(0)]
-            if gate.find(_ratios(stages[0]), self._margin).verdict == "SLOWER":
-                stages.append(blocks.stage(1, least=len(stages[0].candidate_ms)))
+            stages = [blocks.first_stage()]
+            # What is going to fail is measured again, whether it is slower or hides in noise of its own.
+            verdict = gate.find_first(_ratios(stages[0]), self._margin).verdict
+            if verdict == "SLOWER" or (verdict == "AMBIGUOUS" and _is_unsteady(stages[0])):
+                stages.append(blocks.second_stage(stages[0]))
             self._conclude(benches)
             return gating_of(self._name, self._margin, stages)
         finally:
@@ -199,8 +210,18 @@ class Pairing:
             reference_ns = statistics.median(apart.tally.reference_ns)
             schedule = _schedule(our_call_ns, their_call_ns, reference_ns, ours)
             handovers = self._ours.handovers(ours, schedule.calls_per_request)
+        request_ns = max(our_call_ns, their_call_ns) * schedule.calls_per_request
+        turn = max(1, min(_TURN, int(_TURN_NS / request_ns)))
         return _Blocks(
-            self._session, self._ours, self._theirs, benches, schedule, handovers, self._margin, self._spent
+            self._session,
+            self._ours,
+            self._theirs,
+            benches,
+            schedule,
+            turn,
+            handovers,
+            self._margin,
+            self._spent,
         )
 
     @staticmethod
@@ -214,7 +235,7 @@ class Pairing:
                 raise WrongOutput(theirs)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Blocks:
     """Makes blocks: everything that stays the same for all of one pair; ``spent`` is what the candidate did."""
 
@@ -223,47 +244,59 @@ class _Blocks:
     theirs: Arm
     benches: tuple[Bench, Bench]
     schedule: Schedule
+    turn: int
     handovers: tuple[Handover, Handover]
     margin: float
     spent: Tally
+    made: int = 0
+    seconds: float = 0.0
 
-    def stage(self, number: int, least: int = gate.LEAST_BLOCKS) -> Stage:
-        """Return as many blocks as their scatter asks for, or as there is time for: ``least`` to 25."""
-        ours: list[Trial] = []
-        theirs: list[Trial] = []
-        wanted, seconds = least, 0.0
-        while len(ours) < wanted:
+    def first_stage(self) -> Stage:
+        """Return seven blocks and then as many more as their scatter asks for, or as there is time for.
+
+        Where those of the candidate scatter far more than those of the baseline, there is more time.
+        """
+        pilot = self._make(range(gate.LEAST_BLOCKS))
+        stage = self._stage(pilot)
+        unsteady = gate.looks_unsteady(stage.candidate_ms, stage.baseline_ms)
+        wanted = self._affordable(_scatter(stage), gate.LEAST_BLOCKS, _PATIENCE if unsteady else 1)
+        return self._stage([*pilot, *self._make(range(gate.LEAST_BLOCKS, wanted))])
+
+    def second_stage(self, first: Stage) -> Stage:
+        """Return other blocks, as many as all those of the first stage ask for, and not fewer than these."""
+        wanted = self._affordable(_scatter(first), len(first.candidate_ms))
+        return self._stage(self._make(range(_BLOCKS_OF_STAGE, _BLOCKS_OF_STAGE + wanted)))
+
+    def _affordable(self, scatter: float, least: int, patience: int = 1) -> int:
+        """Return how many blocks ``scatter`` asks for, or fewer if there is no time, but at least ``least``."""
+        affordable = int(patience * _STAGE_S * self.made / self.seconds)
+        return max(least, min(gate.blocks_for(scatter, self.margin), affordable))
+
+    def _make(self, numbers: range) -> list[tuple[Trial, Trial]]:
+        blocks = []
+        for number in numbers:
             with self.session.lock.timing():
                 start = time.monotonic()
-                mine, others = self._pair(number * _BLOCKS_OF_STAGE + len(ours))
-                seconds += time.monotonic() - start
-            ours.append(mine)
-            theirs.append(others)
-            if len(ours) >= least:
-                needed = gate.blocks_for(_scatter(self._stage(ours, theirs)), self.margin)
-                affordable = int(_STAGE_S * len(ours) / seconds)
-                wanted = max(least, min(needed, affordable))
-        return self._stage(ours, theirs)
+                blocks.append(self._pair(number))
+                self.seconds += time.monotonic() - start
+                self.made += 1
+        return blocks
 
     def _pair(self, number: int) -> tuple[Trial, Trial]:
-        """Return one block of the candidate and one of the baseline, in the order of ABBA BAAB."""
-        if number.bit_count() % 2 == 0:
-            ours = self._our_block(number)
-            return ours, self._their_block(number)
-        theirs = self._their_block(number)
-        return self._our_block(number), theirs
-
-    def _our_block(self, number: int) -> Trial:
-        bench = self._bench(self.benches[0], number)
+        """Return one block of the candidate and one of the baseline; what both wrote is verified."""
+        mine, others = (self._bench(bench, number) for bench in self.benches)
+        ours, theirs = _Side(self.ours, mine, nullcontext), _Side(self.theirs, others, _of_baseline)
+        sides = (ours, theirs) if _is_ahead(number) else (theirs, ours)
         try:
-            return self.ours.block(bench, self.schedule)
+            with ExitStack() as stack:
+                # What was wrong before is what is told, and that of the candidate rather than of the baseline.
+                stack.callback(ours.verify)
+                stack.callback(theirs.verify)
+                take_turns(sides, self.schedule, self.turn)
         finally:
-            self.spent.calls += bench.tally.calls
-            self.spent.verified_calls += bench.tally.verified_calls
-
-    def _their_block(self, number: int) -> Trial:
-        with _of_baseline():
-            return self.theirs.block(self._bench(self.benches[1], number), self.schedule)
+            self.spent.calls += mine.tally.calls
+            self.spent.verified_calls += mine.tally.verified_calls
+        return ours.trial(self.schedule), theirs.trial(self.schedule)
 
     def _bench(self, bench: Bench, number: int) -> Bench:
         """Return the bench of one block: for both solutions the same inputs, and requests in the same order."""
@@ -272,13 +305,90 @@ class _Blocks:
             bench, inputs=inputs, tally=Tally(), taken=[], random=self.ours.random(f"block {number}")
         )
 
-    def _stage(self, ours: list[Trial], theirs: list[Trial]) -> Stage:
+    def _stage(self, blocks: Sequence[tuple[Trial, Trial]]) -> Stage:
+        ours, theirs = ([block[side] for block in blocks] for side in (0, 1))
         return Stage(self._latencies(ours), self._latencies(theirs))
 
     def _latencies(self, trials: list[Trial]) -> tuple[float, ...]:
         """Return the latency of each block in milliseconds, by the same rules as that of an evaluation."""
         latency = latency_of(trials, self.schedule.calls_per_request, *self.handovers)
         return tuple(statistics.median(trial) / 1e6 for trial in latency.trials)
+
+
+@dataclass
+class _Side:
+    """One of the two in one block; ``blamed`` turns what goes wrong on this side into what it means for the item."""
+
+    arm: Arm
+    bench: Bench
+    blamed: Callable[[], AbstractContextManager[None]]
+    requests: list[Request] = field(default_factory=list)
+    intervals: list[Interval] = field(default_factory=list)
+    warmups: int = 0
+
+    def start(self, schedule: Schedule, warmups: int) -> None:
+        """Draw the requests of a block anew, of which so many are no samples."""
+        self.requests = self.arm.requests(self.bench, schedule)[schedule.warmups - warmups :]
+        self.intervals = []
+        self.warmups = warmups
+
+    def turn(self, candidate: Candidate, requests: Sequence[Request], verify: int | None) -> None:
+        """Make the next requests."""
+        with self.blamed():
+            self.intervals += self.arm.serve(self.bench, candidate, requests, verify)
+
+    def verify(self) -> None:
+        """Compare what has not been compared yet."""
+        with self.blamed():
+            self.bench.verify()
+
+    def is_stationary(self, calls: int) -> bool:
+        """Whether the latencies settled within the block."""
+        return self._whole().is_stationary(calls)
+
+    def trial(self, schedule: Schedule) -> Trial:
+        """Return what was measured, without what is warm-up still if it ever settled."""
+        whole = self._whole()
+        calls = schedule.calls_per_request
+        return whole.warm(calls) if whole.is_stationary(calls) else whole
+
+    def _whole(self) -> Trial:
+        return Trial(self.requests[self.warmups :], self.intervals[self.warmups :])
+
+
+def take_turns(sides: tuple[_Side, _Side], schedule: Schedule, length: int) -> None:
+    """Make one block: fresh candidates of both sides serve ``length`` requests each by turns, the first side first.
+
+    A block in which one of the two does not settle is made once more by the same candidates and then counted.
+    """
+    with ExitStack() as stack:
+        candidates = []
+        for side in sides:
+            with side.blamed():
+                candidates.append(stack.enter_context(side.arm.standing_by(side.bench)))
+        for warmups in (schedule.warmups, 0):
+            for side in sides:
+                side.start(schedule, warmups)
+            _take_turns(sides, candidates, schedule.verified, length)
+            if all(side.is_stationary(schedule.calls_per_request) for side in sides):
+                break
+
+
+def _take_turns(
+    sides: tuple[_Side, _Side], candidates: Sequence[Candidate], verified: int | None, length: int
+) -> None:
+    count = len(sides[0].requests)
+    share = None if verified is None else math.ceil(verified * length / count)
+    for turn, begin in enumerate(range(0, count, length)):
+        # The order of the turns alternates too: who comes second finds the machine as the first left it.
+        for index in (0, 1) if _is_ahead(turn) else (1, 0):
+            side = sides[index]
+            side.turn(candidates[index], side.requests[begin : begin + length], share)
+
+
+def _is_ahead(number: int) -> bool:
+    """Whether the first of two is ahead at this turn in the order of ABBA BAAB."""
+    return number.bit_count() % 2 == 0
 
 
 class _NoBaseline(Exception):
@@ -298,10 +408,10 @@ def _of_baseline() -> Iterator[None]:
 
 def gating_of(baseline: str, margin: float, stages: Sequence[Stage]) -> Gating:
     """Return what the blocks of one stage, or of both, say."""
-    first = gate.find(_ratios(stages[0]), margin)
+    first = gate.find_first(_ratios(stages[0]), margin)
     last, second = first, None
     if len(stages) > 1:
-        last = second = gate.find(_ratios(stages[1]), margin, gate.SECOND_ALPHA)
+        last = second = gate.find_second(_ratios(stages[1]), margin)
     deciding = stages[-1]
     verdict = gate.confirmed(first, second)
     scatter = _scatter(deciding)
@@ -316,7 +426,7 @@ def gating_of(baseline: str, margin: float, stages: Sequence[Stage]) -> Gating:
         stages=tuple(stages),
         scatter=scatter,
         detectable=gate.smallest_detectable(scatter, len(deciding.candidate_ms), margin),
-        unsteady=verdict == "AMBIGUOUS" and gate.is_unsteady(deciding.candidate_ms, deciding.baseline_ms),
+        unsteady=verdict == "AMBIGUOUS" and len(stages) > 1 and all(map(_is_unsteady, stages)),
     )
 
 
@@ -325,7 +435,8 @@ def _schedule(our_call_ns: float, their_call_ns: float, reference_ns: float, ben
     faster, slower = sorted((our_call_ns, their_call_ns))
     budget_s = _BLOCK_S * _SAMPLING.trials * faster / slower
     sampling = replace(_SAMPLING, budget_s=budget_s)
-    return plan_schedule(sampling, faster, reference_ns, bench.arena.plan.inputs.sets, bench.inputs.varied)
+    sets = bench.arena.plan.inputs.sets
+    return plan_schedule(sampling, faster, reference_ns, sets, bench.inputs.varied)
 
 
 def _ratios(stage: Stage) -> list[float]:
@@ -333,4 +444,8 @@ def _ratios(stage: Stage) -> list[float]:
 
 
 def _scatter(stage: Stage) -> float:
-    return statistics.stdev(_ratios(stage))
+    return gate.scatter_of(_ratios(stage))
+
+
+def _is_unsteady(stage: Stage) -> bool:
+    return gate.is_unsteady(stage.candidate_ms, stage.baseline_ms)

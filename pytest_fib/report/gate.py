@@ -128,7 +128,7 @@ def _compared(records: Iterable[Record]) -> list[tuple[Measurement, GateRecord]]
 
 def _first_finding(found: GateRecord) -> gate.Finding:
     stage = found["stages"][0]
-    return gate.find(gate.log_ratios(stage["candidate_ms"], stage["baseline_ms"]), found["margin"])
+    return gate.find_first(gate.log_ratios(stage["candidate_ms"], stage["baseline_ms"]), found["margin"])
 
 
 def _suite_verdict(group: Sequence[tuple[Measurement, GateRecord]]) -> SuiteVerdict:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,8 +23,6 @@ from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.failures import CandidateDied
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.pairing import Arm, Pairing
-from pytest_fib.judge.schedule import Schedule
-from pytest_fib.judge.trials import Trial
 
 from .conftest import HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
@@ -31,18 +32,37 @@ Latency = Callable[[str, int], float]
 
 @dataclass
 class Clock:
-    """Stands in for candidates: ``latency(arm, block)`` is what all calls of a block take, in nanoseconds."""
+    """Stands in for candidates: ``latency(arm, block)`` is what all calls of a block take, in nanoseconds.
+
+    ``seen`` has for each turn who served it, in which block, and the inputs of its first call; ``requests`` the calls
+    of all requests of each block, in order.
+    """
 
     latency: Latency
-    seen: list[tuple[str, torch.Tensor, int]] = field(default_factory=list)
+    seen: list[tuple[str, int, torch.Tensor]] = field(default_factory=list)
+    requests: dict[tuple[str, int], list[tuple[Request, int]]] = field(default_factory=dict)
+    level: dict[str, float] = field(default_factory=dict)
 
-    def block(self, arm: Arm, bench: Bench, schedule: Schedule) -> Trial:
+    def serve(
+        self, arm: Arm, bench: Bench, candidate: None, requests: list[Request], verify: int | None
+    ) -> list[Interval]:
         name = "theirs" if arm._loaded is OTHER else "ours"
-        number = sum(seen[0] == name for seen in self.seen)
-        self.seen.append((name, bench.inputs.draw(0)["x"].clone(), int(bench.random.integers(1 << 40))))
-        bench.tally.calls += 10
-        elapsed = round(self.latency(name, number) * schedule.calls_per_request)
-        return Trial([Request(schedule.calls_per_request)] * 10, [Interval(elapsed)] * 10)
+        if bench.tally.calls == 0:
+            number = sum(who == name for who, _ in self.requests)
+            self.requests[name, number] = []
+            self.level = {**self.level, name: self.latency(name, number)}
+        number = max(block for who, block in self.requests if who == name)
+        self.seen.append((name, number, bench.inputs.draw(bench.tally.calls)["x"].clone()))
+        self.requests[name, number] += [(request, request.first) for request in requests]
+        bench.tally.calls += sum(request.calls for request in requests)
+        return [Interval(round(self.level[name] * request.calls)) for request in requests]
+
+    @property
+    def blocks(self) -> list[tuple[str, torch.Tensor]]:
+        """Who began or continued each block, with the first inputs that it got there."""
+        first = {(name, number): inputs for name, number, inputs in reversed(self.seen)}
+        order = dict.fromkeys((name, number) for name, number, _ in self.seen)
+        return [(name, first[name, number]) for name, number in order]
 
 
 @pytest.fixture
@@ -69,7 +89,8 @@ def compared(
 
     def compare(latency: Latency) -> tuple[Evaluation, Clock]:
         clock = Clock(latency)
-        monkeypatch.setattr(Arm, "block", lambda *arguments: clock.block(*arguments))
+        monkeypatch.setattr(Arm, "standing_by", lambda *_: nullcontext())
+        monkeypatch.setattr(Arm, "serve", lambda *arguments: clock.serve(*arguments))
         monkeypatch.setattr(Arm, "probe", probe)
         monkeypatch.setattr(Arm, "handovers", lambda *_: (Handover(), Handover()))
         pair = Pairing(session, SCALE_ADD, workload(), solution(), None, OTHER, 0.02)
@@ -95,13 +116,20 @@ def gating_of(evaluation: Evaluation) -> Gating:
 class TestBlocks:
     def test_the_order_is_abba_baab_and_both_get_the_same_inputs(self, compared) -> None:
         _, clock = compared(noisy(0.0, 0.004))
-        assert [name[0] for name, _, _ in clock.seen] == list("ottotoottootot")
+        assert [name[0] for name, _ in clock.blocks] == list("ottotoottootot")
         contents = []
-        for first, second in zip(clock.seen[::2], clock.seen[1::2], strict=True):
+        for first, second in zip(clock.blocks[::2], clock.blocks[1::2], strict=True):
             assert torch.equal(first[1], second[1])
-            assert first[2] == second[2]  # and requests in the same order
             contents.append(first[1])
         assert not any(torch.equal(a, b) for a, b in itertools.pairwise(contents))
+
+    def test_the_two_of_a_block_take_turns_with_the_same_requests(self, compared) -> None:
+        _, clock = compared(noisy(0.0, 0.004))
+        turns = [(name, inputs) for name, number, inputs in clock.seen if number == 0]
+        assert "".join(name[0] for name, _ in turns).startswith("ottotoot")
+        for first, second in zip(turns[::2], turns[1::2], strict=True):
+            assert torch.equal(first[1], second[1])
+        assert clock.requests["ours", 0] == clock.requests["theirs", 0]
 
     def test_more_scatter_means_more_blocks(self, compared) -> None:
         counts = [
@@ -112,8 +140,30 @@ class TestBlocks:
         assert counts[2] == 25
 
     def test_calls_are_counted_with_those_of_the_evaluation(self, compared) -> None:
-        evaluation, _ = compared(noisy(0.0, 0.004))
-        assert evaluation.calls == 100 + 7 * 10
+        evaluation, clock = compared(noisy(0.0, 0.004))
+        made = [
+            request.calls
+            for (name, _), requests in clock.requests.items()
+            if name == "ours"
+            for request, _ in requests
+        ]
+        assert evaluation.calls == 100 + sum(made)
+
+    def test_memory_tells_who_comes_next_nothing(self, session: JudgeSession) -> None:
+        arms = [Arm(session, SCALE_ADD, workload(), loaded, None) for loaded in (solution(), OTHER)]
+        inputs = arms[0].inputs()
+        arena = arms[0].arena(inputs, arms[1])
+        content = inputs.draw(0)
+        arena.fill(0, content)
+        arena.fill(1, content)
+        before = arena.take(range(2))
+        arena.clear({1})
+        assert torch.equal(arena.inputs_of(0)["x"], content["x"])
+        assert not arena.inputs_of(1)["x"].any()
+        after = arena.take(range(2))
+        assert torch.equal(after[0], before[0])
+        assert not torch.equal(after[1], before[1])
+        arena.close()
 
 
 class TestVerdicts:
@@ -123,7 +173,8 @@ class TestVerdicts:
         assert gating.verdict == "SLOWER"
         assert gating.fails()
         assert len(gating.stages) == 2
-        assert len({tuple(inputs.flatten().tolist()) for _, inputs, _ in clock.seen}) == len(clock.seen) // 2
+        contents = {tuple(inputs.flatten().tolist()) for _, inputs in clock.blocks}
+        assert len(contents) == len(clock.blocks) // 2
         assert gating.ratio == pytest.approx(1.1, rel=0.01)
         assert gating.ratio_ci is not None
         assert gating.ratio_ci[0] < gating.ratio < gating.ratio_ci[1]
@@ -156,6 +207,22 @@ class TestVerdicts:
         assert gating.verdict == "AMBIGUOUS"
         assert gating.unsteady
         assert gating.fails()
+
+    def test_there_is_more_time_to_tell_whether_a_candidate_is_unsteady(
+        self, compared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = itertools.count(0, 0.5)  # half a second for each block: 5.5 s are eleven
+        monkeypatch.setattr(
+            pairing,
+            "time",
+            SimpleNamespace(monotonic=lambda: next(clock), perf_counter=time.perf_counter),
+        )
+        draw, calm = random.Random(3), noisy(0.0, 0.004)
+        gating = gating_of(
+            compared(lambda arm, n: calm(arm, n) * (draw.choice((0.7, 1.3)) if arm == "ours" else 1))[0]
+        )
+        assert gating.unsteady
+        assert len(gating_of(compared(noisy(0.0, 0.3))[0]).stages[0].candidate_ms) == 11
 
     def test_false_alarms(self, compared) -> None:
         verdicts = [gating_of(compared(noisy(0.0, 0.01, seed))[0]).verdict for seed in range(10)]

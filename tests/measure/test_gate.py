@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given
@@ -16,11 +17,14 @@ from pytest_fib.measure.gate import (
     blocks_for,
     confirmed,
     find,
+    find_first,
     find_of_numbers,
     find_of_suite,
+    find_second,
     is_unsteady,
     log_ratios,
     power,
+    scatter_of,
     smallest_detectable,
 )
 
@@ -78,6 +82,51 @@ class TestFind:
         assert found.low == pytest.approx(0.05 - 2.920 * 0.01 / math.sqrt(3), abs=1e-5)
         assert found.verdict == "SLOWER"
         assert find([0.04, 0.05, 0.06], 0.02, SECOND_ALPHA).verdict == "AMBIGUOUS"  # t = 6.965
+
+
+class TestPlannedFromTheData:
+    """The first seven blocks decide how many there are."""
+
+    @given(st.lists(st.floats(-0.5, 0.5), min_size=7, max_size=25), margins)
+    def test_says_no_more_than_the_plain_interval(self, values: list[float], margin: float) -> None:
+        planned, plain = find_first(values, margin), find(values, margin)
+        assert planned.low <= plain.low + 1e-12
+        assert planned.high >= plain.high - 1e-12
+        assert planned.verdict in (plain.verdict, "AMBIGUOUS")
+        if len(values) == LEAST_BLOCKS:
+            assert planned == plain
+
+    @given(st.lists(st.floats(-0.5, 0.5), min_size=7, max_size=25))
+    def test_calm_blocks_later_do_not_shrink_the_scatter(self, values: list[float]) -> None:
+        assert scatter_of(values) >= scatter_of(values[:LEAST_BLOCKS])
+        assert scatter_of([*values, *[sum(values) / len(values)] * 9]) >= scatter_of(values[:LEAST_BLOCKS])
+
+    def test_false_alarms_at_margin_zero(self) -> None:
+        draw = random.Random(12)
+        scatter = 0.022  # where the number of blocks varies most
+        limits = [largest_scatter(blocks) for blocks in range(LEAST_BLOCKS, MOST_BLOCKS)]
+        plain = planned = 0
+        for _ in range(2000):
+            values = [draw.gauss(0, scatter) for _ in range(MOST_BLOCKS)]
+            wanted = LEAST_BLOCKS + sum(statistics.stdev(values[:LEAST_BLOCKS]) > limit for limit in limits)
+            plain += find(values[:wanted], 0.0).low > 0
+            planned += find_first(values[:wanted], 0.0).low > 0
+        assert 0.04 < planned / 2000 < 0.06
+        assert plain / 2000 > 0.06
+
+    def test_a_second_stage_is_what_its_blocks_say(self) -> None:
+        draw = random.Random(2)
+        values = [draw.gauss(0, 0.02) for _ in range(12)]
+        assert find_second(values, 0.02) == find(values, 0.02, SECOND_ALPHA)
+
+
+def largest_scatter(blocks: int) -> float:
+    """Return the largest scatter for which so many blocks are enough."""
+    low, high = 0.0, 0.2
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if blocks_for(middle, 0.02) <= blocks else (low, middle)
+    return low
 
 
 def finding(verdict: str) -> Finding:
@@ -202,6 +251,16 @@ class TestUnsteady:
         assert is_unsteady(wild, calm)
         assert not is_unsteady(calm, wild)
         assert not is_unsteady(wild[:24], calm[:24])
+
+    def test_two_kinds_of_processes_are_not(self) -> None:
+        draw = random.Random(9)
+
+        def of_two_kinds(share: float) -> list[float]:
+            return [math.exp(0.05 * (draw.random() < share) + draw.gauss(0, 0.004)) for _ in range(25)]
+
+        for share in (0.05, 0.15, 0.3, 0.5):
+            said = [is_unsteady(of_two_kinds(share), of_two_kinds(share)) for _ in range(1000)]
+            assert sum(said) <= 15  # and then it is looked at again
 
     def test_single_bad_blocks_are_the_machines(self) -> None:
         draw = random.Random(8)

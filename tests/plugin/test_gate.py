@@ -39,7 +39,7 @@ def compare(self, evaluation, definition, workload, loaded, traceset_root, basel
         logs = [draw.gauss(math.log(float(slowdown)), float(scatter)) for _ in range(7)]
         return Stage(tuple(map(math.exp, logs)), (1.0,) * 7)
     stages = [stage()]
-    if gate.find(gate.log_ratios(stages[0].candidate_ms, stages[0].baseline_ms), margin).verdict == "SLOWER":
+    if gate.find_first(gate.log_ratios(stages[0].candidate_ms, stages[0].baseline_ms), margin).verdict == "SLOWER":
         stages.append(stage())
     return replace(evaluation, gating=gating_of(name, margin, stages))
 

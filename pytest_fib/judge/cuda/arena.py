@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import Structure, c_int, c_size_t, c_uint64, c_void_p
 
 import numpy as np
@@ -105,6 +105,14 @@ class CudaArena:
     def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
         """Return views of the inputs in set ``index``."""
         return _views(self._in, self.plan.inputs, index)
+
+    def clear(self, sets: Iterable[int]) -> None:
+        """Overwrite inputs and outputs of ``sets``, so that whoever comes next cannot read what was there."""
+        for index in sets:
+            for view in self.inputs_of(index).values():
+                view.zero_()
+            stride = self.plan.outputs.stride
+            self._out[index * stride : (index + 1) * stride].copy_(self._poisons[0])
 
     def prepare(self, requests: Sequence[range]) -> None:
         """Draw the secrets of the next requests, which use these sets: poisons and sampled positions."""
