@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_fib.report import gate
 from pytest_fib.report.files import write_text
 from pytest_fib.report.plain import jsonable
 from pytest_fib.report.record import Record, SolutionInfo
@@ -26,6 +27,7 @@ def build_document(
         "solutions": distinct_solutions(records),
         "traces": [record["trace"] for record in records if record["trace"] is not None],
         "measurements": [record["measurement"] for record in records if record["measurement"] is not None],
+        "suite_gate": gate.suite_rows(records),
         "fuzz": [record["fuzz"] for record in records if record["fuzz"] is not None],
         "skipped": [record["skip"] for record in records if record["skip"] is not None],
         "scores": score_rows(records),

@@ -42,6 +42,23 @@ class SuiteVerdict:
         )
 
 
+def suite_rows(records: Iterable[Record]) -> list[dict[str, object]]:
+    """Return the verdicts over all workloads of a solution as the report has them."""
+    return [
+        {
+            "definition": verdict.definition,
+            "solution": verdict.solution,
+            "baseline": verdict.baseline,
+            "workloads": verdict.workloads,
+            "margin": verdict.margin,
+            "verdict": verdict.finding.verdict,
+            "ratio": verdict.finding.ratio,
+            "ratio_ci": list(verdict.finding.ratio_ci),
+        }
+        for verdict in suite_verdicts(records)
+    ]
+
+
 def suite_verdicts(records: Iterable[Record]) -> list[SuiteVerdict]:
     """Return a verdict for every solution that ran beside its baseline on at least two workloads."""
     groups: dict[tuple[str, str], list[tuple[Measurement, GateRecord]]] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fib.data.text import escape
-from pytest_fib.report.run import Result, Run
+from pytest_fib.report.run import Result, Run, Suite
 from pytest_fib.report.standings import Standing, standings, verdicts
 from pytest_fib.report.text import for_encoding, plural
 from pytest_fib.report.units import MISSING, format_interval, format_ratio
@@ -81,6 +81,7 @@ def error_commands(run: Run, workspace: str) -> list[str]:
             groups[result.solution_hash, result.definition, result.outcome].append(result)
     files = {solution.solution_hash: _inside(workspace, solution.path) for solution in run.solutions}
     lines = [_annotation(results, files.get(key[0])) for key, results in groups.items()]
+    lines += [_suite_annotation(suite) for suite in run.suites if suite.fails]
     if len(lines) > ANNOTATION_LIMIT:
         rest = f"{len(lines) - ANNOTATION_LIMIT + 1} more kinds of failures are in the log"
         lines = [*lines[: ANNOTATION_LIMIT - 1], f"::error::{_message(rest)}"]
@@ -100,6 +101,7 @@ def summary(run: Run) -> str:
     if run.gated:
         found = ", ".join(f"{count} {cell(name)}" for name, count in verdicts(run.results).items())
         lines += [f"Against the baseline: {found or MISSING}.", ""]
+    lines += [line for suite in run.suites for line in (_suite(suite), "")]
     rows = [_row(standing, gated=run.gated) for standing in standings(run)]
     if rows:
         lines += [*_head(gated=run.gated), *rows[:_ROW_LIMIT], ""]
@@ -111,6 +113,14 @@ def summary(run: Run) -> str:
 def cell(text: str, limit: int = 100) -> str:
     """Return text as Markdown that shows just that, also in a table: no markup, no HTML, no links, no mentions."""
     return _PUNCTUATION.sub(r"\\\1", escape(text, limit))
+
+
+def _suite(suite: Suite) -> str:
+    about = (
+        f"{cell(suite.solution)} on {cell(suite.definition)}, mean over {plural(suite.workloads, 'workload')}"
+    )
+    said = f"{suite.shown_ratio} times the baseline {cell(suite.baseline)}, allowed is {1 + suite.margin:.4g}"
+    return f"Over all: **{cell(suite.verdict)}**: {about}: {said}."
 
 
 def _head(*, gated: bool) -> list[str]:
@@ -162,6 +172,15 @@ def _annotation(results: Sequence[Result], file: str | None) -> str:
     shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
     about = f"{plural(len(results), 'workload')}: {labels}\n{text}"
     return f"::error {shown}::{_message(about)}"
+
+
+def _suite_annotation(suite: Suite) -> str:
+    title = escape(f"SLOWER over all: {suite.solution} on {suite.definition}")
+    about = (
+        f"mean over {plural(suite.workloads, 'workload')}: {suite.shown_ratio} times the baseline "
+        f"{escape(suite.baseline, 80)}, allowed is {1 + suite.margin:.4g}"
+    )
+    return f"::error title={_property(title)}::{_message(about)}"
 
 
 def _inside(workspace: str, path: str) -> str | None:

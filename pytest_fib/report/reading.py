@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from pytest_fib.report.run import PASSED, Json, Result, Run, Search, Solution, Unjudged
+from pytest_fib.report.run import PASSED, Json, Result, Run, Search, Solution, Suite, Unjudged
 from pytest_fib.report.tolerant import count, listed, mapping, mappings, number, positive, string, strings
 
 DEFAULT_MARGIN = 0.02
@@ -21,6 +21,9 @@ def read_run(document: Json) -> Run:
         solutions=tuple(_solution(entry) for entry in mappings(document.get("solutions"))),
         unjudged=tuple(_unjudged(entry) for entry in mappings(document.get("skipped"))),
         searches=tuple(_search(entry) for entry in mappings(document.get("fuzz"))),
+        suites=tuple(
+            suite for suite in map(_suite, mappings(document.get("suite_gate"))) if suite is not None
+        ),
         environment=mapping(document.get("environment")),
         config=config,
         finished=traces.latest,
@@ -72,7 +75,7 @@ def _result(entry: Json, traces: _Traces) -> Result:
         reference=positive(mapping(evaluation.get("performance")).get("reference_latency_ms")),
         baseline=baseline,
         floor=positive(entry.get("floor_ms")),
-        verdict=string(entry.get("verdict")),
+        verdict="UNSTEADY" if gate.get("unsteady") is True else string(entry.get("verdict")),
         ratio=ratio,
         ratio_interval=_pair(entry.get("ratio_ci")),
         blocks=tuple(ratio for stage in mappings(gate.get("stages")) for ratio in _ratios(stage)),
@@ -102,6 +105,22 @@ def _solution(entry: Json) -> Solution:
 def _unjudged(entry: Json) -> Unjudged:
     definition, solution = string(entry.get("definition")), string(entry.get("solution"))
     return Unjudged(definition, solution, _label(entry), string(entry.get("reason")))
+
+
+def _suite(entry: Json) -> Suite | None:
+    ratio, margin = positive(entry.get("ratio")), number(entry.get("margin"))
+    if ratio is None or margin is None:
+        return None
+    return Suite(
+        definition=string(entry.get("definition")),
+        solution=string(entry.get("solution")),
+        baseline=string(entry.get("baseline")),
+        workloads=count(entry.get("workloads")),
+        margin=margin,
+        verdict=string(entry.get("verdict")),
+        ratio=ratio,
+        ratio_interval=_pair(entry.get("ratio_ci")),
+    )
 
 
 def _search(entry: Json) -> Search:

@@ -115,6 +115,32 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Suite:
+    """What the gate says of a solution over all its workloads; ``margin`` is the slow-down that is allowed there."""
+
+    definition: str
+    solution: str
+    baseline: str
+    workloads: int
+    margin: float
+    verdict: str
+    ratio: float
+    ratio_interval: tuple[float, float] | None
+
+    @property
+    def fails(self) -> bool:
+        """Whether the run failed for it."""
+        return self.verdict == SLOWER
+
+    @property
+    def shown_ratio(self) -> str:
+        """The ratio with its interval, as in ``1.051 [1.043, 1.060]``."""
+        return f"{self.ratio:.3f}" + (
+            "" if self.ratio_interval is None else " [{:.3f}, {:.3f}]".format(*self.ratio_interval)
+        )
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything that is shown."""
 
@@ -122,6 +148,7 @@ class Run:
     solutions: tuple[Solution, ...]
     unjudged: tuple[Unjudged, ...]
     searches: tuple[Search, ...]
+    suites: tuple[Suite, ...]
     environment: Json
     config: Json
     finished: str

@@ -49,7 +49,7 @@ def by_solution(results: Sequence[Result]) -> dict[str, list[Result]]:
 def verdicts(results: Sequence[Result]) -> dict[str, int]:
     """Return how often the gate said what, the worst first."""
     counts = Counter(result.verdict for result in results if result.verdict)
-    order = (SLOWER, "AMBIGUOUS", "FASTER", "SAME")
+    order = (SLOWER, "UNSTEADY", "AMBIGUOUS", "FASTER", "SAME")
     names = sorted(counts, key=lambda name: (order.index(name) if name in order else len(order), name))
     return {name: counts[name] for name in names}
 

@@ -163,7 +163,7 @@ class TestWithPytest:
 
     def test_over_all_workloads(self, pytester: pytest.Pytester, gated: Project) -> None:
         says = f"1.017 {CALM}"
-        result = run(pytester, gated, says, "--junitxml=j.xml")
+        result = run(pytester, gated, says, "--junitxml=j.xml", "--fib-report=r.json", "--fib-html=p.html")
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.assert_outcomes(passed=3, failed=1)
         result.stdout.fnmatch_lines(
@@ -175,6 +175,12 @@ class TestWithPytest:
         )
         suite = ElementTree.parse(gated.root / "j.xml").getroot()[0]
         assert (suite.get("failures"), suite.get("tests")) == ("1", "4")
+        (over_all,) = json.loads((gated.root / "r.json").read_text())["suite_gate"]
+        assert (over_all["verdict"], over_all["workloads"], over_all["margin"]) == ("SLOWER", 3, 0.01)
+        assert over_all["ratio_ci"][0] < over_all["ratio"] < over_all["ratio_ci"][1]
+        page = (gated.root / "p.html").read_text()
+        assert "SLOWER over all workloads" in page
+        assert f"{over_all['ratio']:.3f} [" in page
         result = run(pytester, gated, says, "--lf")
         result.stdout.fnmatch_lines(["*no previously failed tests*"])
 

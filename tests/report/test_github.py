@@ -81,6 +81,30 @@ def test_the_summary_has_scores_and_failures() -> None:
     assert "- **TIMEOUT**: mine on e\\|\\<b\\>, w2" in lines
 
 
+def test_the_gate_over_all_workloads_is_in_the_summary_and_an_annotation() -> None:
+    suite = {
+        "definition": "d|<b>",
+        "solution": "mine",
+        "baseline": "old",
+        "workloads": 12,
+        "margin": 0.01,
+        "verdict": "SLOWER",
+        "ratio": 1.017,
+        "ratio_ci": [1.012, 1.022],
+    }
+    fine = {**suite, "verdict": "SAME", "ratio": 1.001}
+    run = read_run({"suite_gate": [suite, fine, {**suite, "ratio": "<b>"}]})
+    lines = [line for line in summary(run).splitlines() if line.startswith("Over all")]
+    about = "mine on d\\|\\<b\\>, mean over 12 workloads: 1.017 [1.012, 1.022] times the baseline old"
+    assert lines[0] == f"Over all: **SLOWER**: {about}, allowed is 1.01."
+    assert len(lines) == 2
+    (line,) = error_commands(run, "")
+    assert line == (
+        "::error title=SLOWER over all%3A mine on d|<b>::mean over 12 workloads: 1.017 [1.012, 1.022] times "
+        "the baseline old, allowed is 1.01"
+    )
+
+
 @pytest.fixture
 def on_github(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

@@ -84,7 +84,9 @@ def _ticks(frame: Frame) -> list[Markup]:
 def _row(frame: Frame, index: int, row: Result) -> list[Markup]:
     assert row.ratio is not None
     y = frame.top + _ROW * (index + 0.5)
-    class_ = {"SLOWER": "bad", "FASTER": "good", "AMBIGUOUS": "open"}.get(row.verdict, "same")
+    class_ = {"SLOWER": "bad", "UNSTEADY": "bad", "FASTER": "good", "AMBIGUOUS": "open"}.get(
+        row.verdict, "same"
+    )
     x, _ = frame.at(row.ratio, 0)
     name = f"{shorten(row.solution, 20)} {shorten(row.label, _NAME - 21)}"
     parts = [label(frame.left - 8, y + 4, name, anchor="end")]

@@ -27,7 +27,7 @@ _RESERVE = 2_000
 
 # Bytes for each part; the table of results gets what is left but for the samples, and these what is left then.
 _FOREST, _SCORES, _CURVES, _SIZES, _FLOOR = 26_000, 24_000, 18_000, 40_000, 24_000
-_SPREAD, _FAILURES, _REASONS, _FACTS = 50_000, 36_000, 6_000, 12_000
+_SPREAD, _FAILURES, _REASONS, _FACTS, _SUITES = 50_000, 36_000, 6_000, 12_000, 6_000
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -100,7 +100,8 @@ def _gate(run: Run) -> Markup:
             break
     left_out = len(compared) - len(rows)
     note = note_left_out(left_out, "workload", "those between the slowest and the fastest")
-    return _section("Gate", figure, note, about=about)
+    over_all = tables.suites(run.suites, _SUITES) if run.suites else Markup("")
+    return _section("Gate", over_all, figure, note, about=about)
 
 
 def _gallery(title: str, about: str, figures: Sequence[Markup], limit: int) -> Iterator[Markup]:
@@ -129,6 +130,8 @@ def _header(run: Run) -> Markup:
     tiles += [(str(count), status, "bad") for status, count in statuses.most_common(8)]
     shapes = sum(search.status != "PASSED" for search in run.searches)
     tiles += [(str(shapes), "failed on further shapes", "bad")] if shapes else []
+    slower = sum(suite.fails for suite in run.suites)
+    tiles += [(str(slower), "SLOWER over all workloads", "bad")] if slower else []
     tiles += [(str(len(run.unjudged)), "not judged", "open")] if run.unjudged else []
     shown = [tag("li", tag("b", count), " ", name, class_=class_) for count, name, class_ in tiles]
     hardware = run.environment.get("hardware")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_fib.report.html.budget import fit, note_left_out, size
 from pytest_fib.report.html.markup import Child, Markup, joined, tag, text, void
-from pytest_fib.report.run import Result, Run
+from pytest_fib.report.run import Result, Run, Suite
 from pytest_fib.report.standings import Standing, standings
 from pytest_fib.report.text import shorten
 from pytest_fib.report.units import MISSING, format_interval, format_latency, format_ratio
@@ -67,6 +67,33 @@ def _score(standing: Standing, *, gated: bool) -> Markup:
     if gated:
         cells.append(tag("td", in_words(standing.verdicts)))
     return tag("tr", *cells)
+
+
+def suites(found: Sequence[Suite], limit: int) -> Markup:
+    """Return a row for each solution's verdict over all its workloads, those that failed first."""
+    heads = ["definition", "solution", "baseline", "workloads", "ratio over all", "allowed", "verdict"]
+    ordered = sorted(found, key=lambda suite: (not suite.fails, -suite.ratio))
+    kept, left_out = fit(map(_suite, ordered), limit)
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
+    table = tag("table", head, tag("tbody", *kept))
+    return joined([tag("div", table, class_="scroll"), note_left_out(left_out, "row", "the report has all")])
+
+
+def _suite(suite: Suite) -> Markup:
+    return tag(
+        "tr",
+        tag("td", shorten(suite.definition, 60)),
+        tag("td", shorten(suite.solution, 60)),
+        tag("td", shorten(suite.baseline, 60)),
+        tag("td", str(suite.workloads), class_="n"),
+        tag("td", suite.shown_ratio, class_="n"),
+        tag("td", f"{1 + suite.margin:.4g}", class_="n"),
+        tag(
+            "td",
+            ("✗ " if suite.fails else "") + shorten(suite.verdict, 20),
+            class_="bad" if suite.fails else None,
+        ),
+    )
 
 
 def in_words(verdicts: Mapping[str, int]) -> str:
