@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_fib.border.order import Order
+
 PROGRAM = """
 import json, sys
 from pytest_fib.border.order import Order
@@ -20,18 +22,19 @@ print(json.dumps(import_entry(order)()))
 
 
 def imported(folder: Path, sources: dict[str, str], entry: str = "main.py", symbol: str = "run") -> object:
-    order = {
-        "language": "python",
-        "entry_file": entry,
-        "entry_symbol": symbol,
-        "sources": sources,
-        "destination_passing": None,
-        "inputs": 0,
-        "outputs": ["y"],
-        "artifact_dir": "",
-    }
+    order = Order(
+        language="python",
+        entry_file=entry,
+        entry_symbol=symbol,
+        sources=sources,
+        destination_passing=None,
+        inputs=0,
+        outputs=("y",),
+        artifact_dir="",
+        threads=1,
+    )
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(order)],
+        [sys.executable, "-c", PROGRAM, order.to_text()],
         capture_output=True,
         text=True,
         check=False,
