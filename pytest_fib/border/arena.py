@@ -35,11 +35,13 @@ CALLS = 8
 FIRST = 16
 WAKE = 24  # on a device: the candidate that is resumed has its context brought back before it waits for "go"
 ENQUEUE = 32  # on a device: the calls of that request are to be enqueued behind a gate that "go" opens
+INNER = 40  # on a device: those calls are to be timed by a clock in the candidate's process as well
 READY = 0
 DONE = 8
 FAILED = 16
 BEAT = 24
 ENQUEUED = 32
+CLAIM = 40  # picoseconds of one call by the clock in the candidate's process
 CONTROL_BYTES = PAGE
 REPLY_BYTES = PAGE
 

@@ -69,6 +69,8 @@ class Order:
         Where its arguments are: ``cpu`` or ``cuda:N``, which the candidate sees as its only one.
     dependencies
         Libraries that the solution names.
+    cache_dir
+        Where compilers at run time keep what they made, for later candidates of this solution; empty for nowhere.
     """
 
     language: str
@@ -83,6 +85,7 @@ class Order:
     device: str = "cpu"
     optional: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
+    cache_dir: str = ""
 
     def to_text(self) -> str:
         """Return the order as JSON text."""

@@ -7,7 +7,9 @@ never become a verdict.
 
 from __future__ import annotations
 
+import importlib
 import os
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -25,7 +27,20 @@ def prepare() -> tuple[str, ...]:
     tuple of str
         What it still computes wrongly; empty if it is right, or not in use.
     """
-    return ensure_correct() if os.environ.get("TRITON_INTERPRET") == "1" else ()
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return ensure_correct()
+    _warm_up()
+    return ()
+
+
+def _warm_up() -> None:
+    """Do, once for all candidates, what a process's first launch does: half a second of hashing and importing."""
+    for module, name in (("triton.runtime.cache", "triton_key"), ("triton.compiler.compiler", "triton_key")):
+        with suppress(ImportError, AttributeError):
+            getattr(importlib.import_module(module), name)()
+            break
+    with suppress(ImportError):
+        importlib.import_module("triton.experimental.gluon")
 
 
 def build(order: Order) -> None:

@@ -14,7 +14,7 @@ import torch
 from pytest_fib.border.arena import CONTROL_BYTES, REPLY_BYTES, Plan, Region
 
 if TYPE_CHECKING:
-    from pytest_fib.candidate.cuda import CudaSide
+    from pytest_fib.candidate.cuda import CudaSide, Gate
 
 Memory: TypeAlias = "mmap.mmap | torch.Tensor"
 
@@ -23,8 +23,7 @@ Memory: TypeAlias = "mmap.mmap | torch.Tensor"
 class Mapping:
     """The four memory files as this process sees them.
 
-    On a device, inputs and outputs are memory of ``cuda``, which sees the control words at address ``gate``, or
-    does not see them if that is 0.
+    On a device, inputs and outputs are memory of ``cuda``, which sees the words at ``gate``, if it can be shown them.
     """
 
     plan: Plan
@@ -33,7 +32,7 @@ class Mapping:
     control: memoryview
     reply: memoryview
     cuda: CudaSide | None = None
-    gate: int = 0
+    gate: Gate | None = None
 
     def input_tensors(self, index: int) -> list[torch.Tensor]:
         """Return the input tensors of set ``index`` in the order of the arena's slots."""
@@ -53,7 +52,7 @@ def map_arena(plan: Plan, fds: list[int], cuda: CudaSide | None = None) -> Mappi
     )
     if cuda is not None:
         blocks = cuda.map(inputs, plan.inputs.nbytes), cuda.map(outputs, plan.outputs.nbytes)
-        return Mapping(plan, *blocks, *words, cuda, cuda.gate(words[0], CONTROL_BYTES))
+        return Mapping(plan, *blocks, *words, cuda, cuda.gate(*words))
     access = mmap.PROT_READ | mmap.PROT_WRITE if plan.writable_inputs else mmap.PROT_READ
     return Mapping(
         plan,

@@ -14,7 +14,21 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, ENQUEUE, ENQUEUED, FAILED, FIRST, GO, READY, WAKE, Plan
+from pytest_fib.border.arena import (
+    BEAT,
+    CALLS,
+    CLAIM,
+    DONE,
+    ENQUEUE,
+    ENQUEUED,
+    FAILED,
+    FIRST,
+    GO,
+    INNER,
+    READY,
+    WAKE,
+    Plan,
+)
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, receive_with_fds, send
 from pytest_fib.build import BuildError, language_module
@@ -31,6 +45,7 @@ _HARNESS = (
     "<frozen importlib",
     importlib.__file__,
 )
+_CACHES = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH")
 # Where the sources happen to lie means nothing to a reader of the traceback.
 _OWN_FOLDER = re.compile(rf'(?<=File ")[^"\n]*/{PACKAGE}/')
 
@@ -74,6 +89,8 @@ class Worker:
         order = _read_order(fds[0])
 
         def load() -> str:
+            if order.cache_dir:
+                os.environ.update({name: f"{order.cache_dir}/{name.lower()}" for name in _CACHES})
             module = language_module(order.language)
             entry = module.load(order)
             self._order = order
@@ -123,19 +140,17 @@ class Worker:
         return None
 
     def _timed_request(self, kernel: Kernel, memory: Mapping, sequence: int) -> Message | None:
-        calls, control, reply, cuda = self._calls, memory.control, memory.reply, memory.cuda
+        control, reply = memory.control, memory.reply
         reply[READY] = sequence
         try:
-            enqueued = cuda is not None and self._before_wake(kernel, memory, sequence)
-            beat = reply[BEAT]
-            while control[GO] != sequence:
-                beat += 1
-                reply[BEAT] = beat  # the judge sees that this process is awake again
-            if not enqueued:
-                first = control[FIRST]
-                kernel.run(calls[first : first + control[CALLS]])
-            if cuda is not None:
-                cuda.finish()
+            if memory.cuda is None:
+                self._make_calls(kernel, memory, sequence)
+            elif not self._enqueued(kernel, memory, memory.cuda, sequence):
+                while control[WAKE] != sequence:
+                    pass
+                memory.cuda.prime()
+                self._make_calls(kernel, memory, sequence)
+                memory.cuda.finish()
         except BaseException as error:
             reply[FAILED] = sequence
             reply[DONE] = sequence
@@ -143,24 +158,37 @@ class Worker:
         reply[DONE] = sequence
         return None
 
-    def _before_wake(self, kernel: Kernel, memory: Mapping, sequence: int) -> bool:
-        """Be there for a device until this process is woken to hear "go"; return whether calls are enqueued by then.
+    def _make_calls(self, kernel: Kernel, memory: Mapping, sequence: int) -> None:
+        """Wait for "go" and make the calls."""
+        calls, control, reply = self._calls, memory.control, memory.reply
+        beat = reply[BEAT]
+        while control[GO] != sequence:
+            beat += 1
+            reply[BEAT] = beat  # the judge sees that this process is awake again
+        first = control[FIRST]
+        kernel.run(calls[first : first + control[CALLS]])
 
-        If the judge asks for it, calls are enqueued behind a gate on the stream: the inputs that they will find there
-        do not exist yet. Who has to wait for a result before he can go on cannot do that, and is not heard of again.
+    def _enqueued(self, kernel: Kernel, memory: Mapping, cuda: CudaSide, sequence: int) -> bool:
+        """If the judge asks for it, enqueue the calls behind a gate on the stream and see them through.
+
+        The inputs that they will find there do not exist yet. Who has to wait for a result before he can go on
+        cannot do that; the judge opens the gate for him.
         """
-        control, reply, cuda = memory.control, memory.reply, memory.cuda
-        assert cuda is not None
-        enqueued = False
-        while control[WAKE] != sequence:
-            if memory.gate and control[ENQUEUE] == sequence and not enqueued:
-                enqueued = True
-                cuda.wait_at(memory.gate, sequence)
-                first = control[FIRST]
-                kernel.run(self._calls[first : first + control[CALLS]])
-                reply[ENQUEUED] = sequence
-        cuda.prime()
-        return enqueued
+        control, reply = memory.control, memory.reply
+        while control[ENQUEUE] != sequence or memory.gate is None:
+            if control[WAKE] == sequence:
+                return False
+        inner = control[INNER] == sequence
+        if inner:
+            cuda.watch()
+        cuda.wait_at(memory.gate, sequence)
+        first, calls = control[FIRST], control[CALLS]
+        kernel.run(self._calls[first : first + calls])
+        reply[ENQUEUED] = sequence
+        cuda.finish()
+        if inner:
+            reply[CLAIM] = cuda.watched(calls)
+        return True
 
 
 def _read_order(fd: int) -> Order:

@@ -87,13 +87,9 @@ def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool | DevicePo
 
     Rows run along the last dimension. ``digest`` is 32 secret bytes; equal bytes give equal content.
     """
-    if distribution == HEAVY_TAILED:
-        pool.write(out, HEAVY + dtype, digest)
-    elif distribution == SPARSE_ROWS:
-        pool.write(out, SPARSE + dtype, digest)
-    elif distribution == SCALED:
-        power = 1 + digest[24] % (_MOST_POWER_HALF if out.dtype is torch.float16 else MOST_POWER)
-        pool.write(out, SCALABLE + dtype, digest, power if digest[25] & 1 else -power)
+    whole = of_the_pool(dtype, distribution, digest)
+    if whole is not None:
+        pool.write(out, whole[0], digest, whole[1])
     elif distribution == CONSTANT_ROWS and _rows(out) > 1:
         values = pool.empty((_rows(out),), out.dtype)
         pool.write(values, dtype, digest)
@@ -102,6 +98,18 @@ def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool | DevicePo
         # A single row of one value would be a constant weight, which says less than any other.
         pool.write(out, dtype, digest)
         _add_spikes(out, digest)
+
+
+def of_the_pool(dtype: str, distribution: str, digest: bytes) -> tuple[str, int] | None:
+    """Return the pool's content, and the power of two, that ``distribution`` is; None if it is more than that."""
+    if distribution == HEAVY_TAILED:
+        return HEAVY + dtype, 0
+    if distribution == SPARSE_ROWS:
+        return SPARSE + dtype, 0
+    if distribution == SCALED:
+        power = 1 + digest[24] % (_MOST_POWER_HALF if dtype == "float16" else MOST_POWER)
+        return SCALABLE + dtype, power if digest[25] & 1 else -power
+    return None
 
 
 def _rows(tensor: torch.Tensor) -> int:

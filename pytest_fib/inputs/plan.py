@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +23,8 @@ from pytest_fib.inputs.recipes import Plain, Problem, Recipe
 from pytest_fib.inputs.scalars import Scalar
 from pytest_fib.inputs.sources import Constant, Drawing, Drawn, Source, TensorLayout
 from pytest_fib.inputs.structured import GENERATORS
+
+_TOGETHER = 4  # calls from which it pays to draw small inputs on a device, for all of them at once
 
 
 class InputPlan:
@@ -111,7 +113,25 @@ class InputPlan:
 
     def draw_many(self, calls: Iterable[int]) -> list[dict[str, torch.Tensor]]:
         """Return the inputs of several calls, each as :meth:`draw` returns them."""
-        return [self.draw(call) for call in calls]
+        numbers = list(calls)
+        if self._bulk is None or len(numbers) < _TOGETHER:
+            return [self.draw(call) for call in numbers]
+        return self._drawn_together(numbers, self._bulk)
+
+    def _drawn_together(self, calls: Sequence[int], pool: DevicePool) -> list[dict[str, torch.Tensor]]:
+        kinds = {call: self.distribution(call) for call in calls}
+        constant = {name for name, source in self._sources.items() if isinstance(source, Constant)}
+        same = self.draw(calls[0], only=constant) if constant else {}
+        found = {call: dict(same) for call in calls}
+        for name, source in self._sources.items():
+            if isinstance(source, Drawn):
+                for call, tensor in source.draw_together(pool, kinds).items():
+                    found[call][name] = tensor
+        for call, inputs in found.items():
+            missing = self._sources.keys() - inputs.keys()
+            if missing:
+                inputs.update(self.draw(call, only=missing))
+        return [{name: found[call][name] for name in self._sources} for call in calls]
 
 
 def plan_inputs(

@@ -12,7 +12,7 @@ On a device the same arrays, copied there once, give the same bits (``DevicePool
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,18 @@ class DevicePool:
             torch.bitwise_xor(values[first : first + len(rest)], masks[second : second + len(rest)], out=rest)
         if power:
             bits += _exponents(content, power)
+
+    def write_rows(
+        self, rows: torch.Tensor, content: str, digests: Sequence[bytes], powers: Sequence[int]
+    ) -> None:
+        """Overwrite each row of ``rows`` (``[calls, elements]``, at most WINDOW elements) as ``write`` does."""
+        values, masks = self._copied(content)
+        bits = rows.view(values.dtype)
+        places = [_places(content, bits.shape[1], values.numel(), digest)[1][0] for digest in digests]
+        self._write_windows(bits, values, masks, places)
+        if any(powers):
+            added = torch.tensor([_exponents(content, power) for power in powers], dtype=bits.dtype)
+            bits += added.to(self.device).unsqueeze(1)
 
     def _write_windows(
         self, rows: torch.Tensor, values: torch.Tensor, masks: torch.Tensor, places: Places

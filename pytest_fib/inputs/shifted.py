@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -23,3 +24,7 @@ class Shifted(InputPlan):
     def draw(self, call: int, *more: Any, **named: Any) -> dict[str, torch.Tensor]:
         """Return the inputs of the call that is ``first`` calls later in the plan."""
         return super().draw(self._first + call, *more, **named)
+
+    def draw_many(self, calls: Iterable[int]) -> list[dict[str, torch.Tensor]]:
+        """Return the inputs of several calls, each as :meth:`draw` returns them."""
+        return [self.draw(call) for call in calls]

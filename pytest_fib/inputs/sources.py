@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_fib.inputs.distributions import NORMAL, fill
+from pytest_fib.inputs.distributions import NORMAL, fill, of_the_pool
 from pytest_fib.inputs.keys import Stream, generator
 from pytest_fib.inputs.pool import (
     DEVIATIONS,
@@ -20,6 +20,7 @@ from pytest_fib.inputs.pool import (
     MOST_POWER,
     SCALABLE,
     UNIFORM,
+    WINDOW,
     DevicePool,
     Pool,
     unit_rows,
@@ -138,19 +139,51 @@ class Drawn(Source):
             tensor = pool.empty(self._layout.shape, self._layout.dtype) if out is None else out
             fill(tensor, self._dtype, drawing.distribution, pool, digest)
             return tensor
+        whole = self._of_the_pool(NORMAL, digest)
+        if whole is not None:
+            content, power = whole
+            return self._filled(pool, content, self._layout.dtype, digest, out, power)
         if isinstance(recipe, QuantisedPages):
             return self._quantised(pool, recipe, digest, out)
-        if isinstance(recipe, Plain) or not self._layout.dtype.is_floating_point:
-            return self._filled(pool, self._dtype, self._layout.dtype, digest, out)
+        return self._transformed(pool, recipe, digest, out)
+
+    def draw_together(self, pool: DevicePool, calls: Mapping[int, str]) -> dict[int, torch.Tensor]:
+        """Return the content of those calls (number to distribution) for which it is one window of the pool.
+
+        They are made on the device by a few operations for all of them, where each by itself is quicker copied.
+        """
+        found: dict[int, torch.Tensor] = {}
+        if not 0 < self._layout.numel <= WINDOW // 2:
+            return found
+        groups: dict[str, list[tuple[int, bytes, int]]] = {}
+        for call, distribution in calls.items():
+            digest = self._stream.digest(call)
+            whole = self._of_the_pool(distribution if self._varied else NORMAL, digest)
+            if whole is not None:
+                groups.setdefault(whole[0], []).append((call, digest, whole[1]))
+        for content, members in groups.items():
+            numbers, digests, powers = zip(*members, strict=True)
+            rows = pool.empty((len(members), self._layout.numel), self._layout.dtype)
+            pool.write_rows(rows, content, digests, powers)
+            found.update(zip(numbers, rows.view(len(members), *self._layout.shape).unbind(), strict=True))
+        return found
+
+    def _of_the_pool(self, distribution: str, digest: bytes) -> tuple[str, int] | None:
+        """Return the pool's content, and the power of two, that this input is; None if it is more than that."""
+        recipe, kind = self._recipe, self._layout.dtype
+        if isinstance(recipe, (Structured, QuantisedPages)):
+            return None
+        if distribution != NORMAL:
+            return of_the_pool(self._dtype, distribution, digest)
+        if isinstance(recipe, Plain) or not kind.is_floating_point:
+            return self._dtype, 0
         if isinstance(recipe, Directions):
-            rows = unit_rows(self._layout.shape[-1], self._dtype)
-            return self._filled(pool, rows, self._layout.dtype, digest, out)
-        if isinstance(recipe, Normal) and self._layout.dtype.itemsize >= 2:
+            return unit_rows(self._layout.shape[-1], self._dtype), 0
+        if isinstance(recipe, Normal) and kind.itemsize >= 2:
             mantissa, exponent = math.frexp(recipe.scale)
             if mantissa == 0.5 and abs(exponent - 1) <= MOST_POWER:
-                content = SCALABLE + self._dtype
-                return self._filled(pool, content, self._layout.dtype, digest, out, exponent - 1)
-        return self._transformed(pool, recipe, digest, out)
+                return SCALABLE + self._dtype, exponent - 1
+        return None
 
     def _filled(
         self,

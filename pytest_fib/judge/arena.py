@@ -54,8 +54,8 @@ class Arena(Protocol):
     def fds(self) -> tuple[int, int, int, int]:
         """Descriptors of inputs, outputs, control and reply."""
 
-    def fill(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Copy the inputs of one call into set ``index``."""
+    def fill(self, request: int, sets: range, contents: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        """Write the inputs of the calls of ``request``, poison, and inputs written in place."""
 
     def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
         """Return views of the inputs in set ``index``."""
@@ -66,14 +66,8 @@ class Arena(Protocol):
     def prepare(self, requests: Sequence[range]) -> None:
         """Draw the secrets of the next requests."""
 
-    def poison(self, request: int, index: int) -> None:
-        """Overwrite outputs and guard zones of set ``index``."""
-
-    def lend(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Put the inputs that are written in place into set ``index``."""
-
-    def settle(self) -> None:
-        """Wait until all this is done and nothing of the candidate's runs."""
+    def settle(self) -> bool:
+        """Wait until all this is done; return whether nothing of the candidate's ran meanwhile."""
 
     def await_idle(self) -> None:
         """Wait until nothing of the candidate's runs beside its processes."""
@@ -92,6 +86,9 @@ class Arena(Protocol):
 
     def guards_intact(self, request: int, taken: torch.Tensor) -> bool:
         """Whether nothing was written around the outputs."""
+
+    def changed(self, sets: range, contents: Sequence[Mapping[str, torch.Tensor]]) -> str:
+        """Return the name of an input that is no longer what ``fill`` wrote; empty if there is none."""
 
     def close(self) -> None:
         """Give the memory back."""
@@ -138,10 +135,13 @@ class JudgeArena:
         """Descriptors of inputs, outputs, control and reply, in the order in which a candidate maps them."""
         return self._inputs.fd, self._outputs.fd, self._control.fd, self._reply.fd
 
-    def fill(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Copy the inputs of one call into set ``index``."""
-        for name, view in self.inputs_of(index).items():
-            view.copy_(inputs[name])
+    def fill(self, request: int, sets: range, contents: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        """Write the inputs of the calls of ``request``, poison, and inputs written in place; a set for each call."""
+        for index, inputs in zip(sets, contents, strict=True):
+            for name, view in self.inputs_of(index).items():
+                view.copy_(inputs[name])
+            self._poison(request, index)
+            self._lend(index, inputs)
 
     def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
         """Return views of the inputs in set ``index`` as the candidate sees them now."""
@@ -173,13 +173,13 @@ class JudgeArena:
         sets = self._starts[:, None] + (draw[2] * lengths[:, None]).astype(np.int64)
         self._positions = self._payload[which, 0] + inside + sets * self.plan.outputs.stride
 
-    def poison(self, request: int, index: int) -> None:
+    def _poison(self, request: int, index: int) -> None:
         """Overwrite the outputs and guard zones of set ``index`` with the plausible values of ``request``."""
         start = index * self.plan.outputs.stride
         variant = self._variants[request, index - self._starts[request]]
         self._out[start : start + self.plan.outputs.stride] = self._poisons[variant]
 
-    def lend(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
+    def _lend(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
         """Put the inputs that are written in place where the poison of set ``index`` is."""
         if self._lent.slots:
             for name, view in _views(self._outputs.map, self._lent, index).items():
@@ -218,8 +218,18 @@ class JudgeArena:
         expected = self._guard_values[self._variants[request, : len(taken)]]
         return np.array_equal(np.take(taken.numpy(), self._guards, axis=1), expected)
 
-    def settle(self) -> None:
+    def changed(self, sets: range, contents: Sequence[Mapping[str, torch.Tensor]]) -> str:
+        """Return the name of an input that is no longer what ``fill`` wrote; empty if there is none, or cannot be."""
+        if self.plan.writable_inputs:
+            for index, inputs in zip(sets, contents, strict=True):
+                for name, now in self.inputs_of(index).items():
+                    if not torch.equal(bytes_of(now), bytes_of(inputs[name])):
+                        return name
+        return ""
+
+    def settle(self) -> bool:
         """Nothing is left to be done before a candidate may start: what was written is there."""
+        return True
 
     def await_idle(self) -> None:
         """Nothing runs beside the candidate's processes."""
@@ -243,6 +253,13 @@ def tensors_of(taken: torch.Tensor, region: Region) -> dict[str, torch.Tensor]:
             else torch.empty((calls, *slot.shape), dtype=kind, device=taken.device)
         )
     return tensors
+
+
+def bytes_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the bytes of a contiguous tensor as a flat one (a tensor without dimensions has no other view)."""
+    if tensor.numel() == 0:  # its stride may be anything
+        return torch.empty(0, dtype=torch.uint8)
+    return tensor.reshape(-1).view(torch.uint8)
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -21,8 +21,8 @@ from pytest_fib.errors import DataError
 from pytest_fib.inputs import InputPlan
 from pytest_fib.inputs.distributions import NORMAL
 from pytest_fib.judge.arena import Arena, tensors_of
-from pytest_fib.judge.candidate import Candidate, Interval
-from pytest_fib.judge.failures import CandidateError, CandidateTimeout, IntegrityViolation
+from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
+from pytest_fib.judge.failures import CandidateError, CandidateTimeout, DeviceBusy, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
 from pytest_fib.judge.numerics import Exact, Others, Samples
 from pytest_fib.judge.reference import Reference
@@ -30,6 +30,8 @@ from pytest_fib.judge.rules import Calls, Comparison, Verifier, compare
 
 _BATCH_BYTES = 64 << 20
 _BULK_BYTES = 32 << 20
+_GATE_PATIENCE_S = 0.05
+_UNDISTURBED_AT_LAST = 8  # times that inputs are written while somebody is at work
 
 
 class WrongOutput(CandidateError):
@@ -77,6 +79,37 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """How calls are enqueued on a device before they have inputs.
+
+    Attributes
+    ----------
+    call_s
+        Seconds that enqueuing one call takes at most, if it does not wait for anything.
+    inner
+        Whether the candidate times them as well.
+    beforehand_s
+        Seconds that it takes to get ready for that.
+    """
+
+    call_s: float
+    inner: bool = False
+    beforehand_s: float = 0.0
+
+    def patience_s(self, calls: int) -> float:
+        """Return the seconds after which ``calls`` calls are taken to wait for something."""
+        return _GATE_PATIENCE_S + self.beforehand_s + calls * self.call_s
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The inputs of the call ``number``."""
+
+    number: int
+    inputs: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
 class _Taken:
     """What a call to be verified was given and wrote: its set of outputs, and which optional ones it left alone."""
 
@@ -116,8 +149,9 @@ class Bench:
         Where inputs are drawn, the reference runs and outputs are.
     elementwise
         Whether the rule compares element by element, which it does on the device; other rules look at the CPU.
-    gated
-        Whether calls are enqueued on the device before their inputs are there, so that "go" starts the device alone.
+    gate
+        How calls are enqueued before their inputs are there, so that "go" starts the device alone; None if they
+        are not.
     taken
         Calls that are to be verified still.
     """
@@ -137,7 +171,7 @@ class Bench:
     referenced: bool = True
     device: str = "cpu"
     elementwise: bool = True
-    gated: bool = False
+    gate: Gate | None = None
     taken: list[_Taken] = field(default_factory=list)
 
     def run(
@@ -256,54 +290,74 @@ class Bench:
         drawn = self._draw(range(first, first + calls))
         self.tally.calls += calls
         if self.cores is None:
-            elapsed, taken, untouched = self._requests(candidate, requests, most, drawn)
+            elapsed, taken = self._requests(candidate, requests, most, drawn)
         else:
             with waiting_on(self.cores.judge):
-                elapsed, taken, untouched = self._requests(candidate, requests, most, drawn)
-        outputs = torch.cat(taken)
-        for index in np.flatnonzero(chosen).tolist():
-            left = untouched[index] if untouched else frozenset()
-            self.taken.append(_Taken(first + index, drawn[index], outputs[index], left))
+                elapsed, taken = self._requests(candidate, requests, most, drawn)
+        self.taken.extend(taken[index] for index in np.flatnonzero(chosen).tolist())
         return elapsed
 
-    def _draw(self, calls: range) -> list[dict[str, torch.Tensor]]:
+    def _draw(self, calls: range) -> list[_Drawn]:
         """Draw the inputs of ``calls``; bulk inputs go where they are wanted, because fresh memory is slow."""
         if len(calls) > 1 or not self._is_bulk:
-            return self.inputs.draw_many(calls)
+            return list(map(_Drawn, calls, self.inputs.draw_many(calls)))
         if not self.arena.plan.writable_inputs:
             # The candidate cannot write there, so what it is given can serve the reference as well.
-            return [self.inputs.draw(calls.start, out=self.arena.inputs_of(0))]
+            return [_Drawn(calls.start, self.inputs.draw(calls.start, out=self.arena.inputs_of(0)))]
         if not self.scratch:
             for name, layout in self.inputs.tensors.items():
                 self.scratch[name] = torch.empty(layout.shape, dtype=layout.dtype, device=self.device)
-        return [self.inputs.draw(calls.start, out=self.scratch)]
+        return [_Drawn(calls.start, self.inputs.draw(calls.start, out=self.scratch))]
 
     def _requests(
-        self, candidate: Candidate, requests: list[Request], most: int, drawn: list[dict[str, torch.Tensor]]
-    ) -> tuple[list[Interval], list[torch.Tensor], list[frozenset[str]]]:
+        self, candidate: Candidate, requests: list[Request], most: int, drawn: list[_Drawn]
+    ) -> tuple[list[Interval], list[_Taken]]:
         arena = self.arena
         arena.prepare([request.sets for request in requests])
         if self.cores is not None:
             candidate.arm(self._remaining(candidate))
-        elapsed, taken = [], []
-        untouched: list[frozenset[str]] = []
+        elapsed: list[Interval] = []
+        taken: list[_Taken] = []
         contents = iter(drawn)
         for number, request in enumerate(requests):
-            if self.gated:
-                candidate.enqueue(request.sets, self._remaining(candidate))
-            filled = list(islice(contents, request.calls))
-            for index, content in zip(request.sets, filled, strict=True):
-                arena.fill(index, content)
-                arena.poison(number, index)
-                arena.lend(index, content)
-            arena.settle()
+            if self.gate is not None:
+                self._enqueue(candidate, request, self.gate, alone=len(requests) == 1)
+            filled = self._fill(number, request, list(islice(contents, request.calls)))
             elapsed.append(self._one(candidate, request, number, most))
             outputs = arena.take(request.sets)
             self._check_integrity(number, request, outputs, filled)
-            taken.append(outputs)
-            if self.optional:
-                untouched += arena.untouched(number, outputs, self.optional)
-        return elapsed, taken, untouched
+            none: frozenset[str] = frozenset()
+            left = arena.untouched(number, outputs, self.optional) if self.optional else [none] * len(filled)
+            taken += [
+                _Taken(call.number, call.inputs, output, untouched)
+                for call, output, untouched in zip(filled, outputs, left, strict=True)
+            ]
+        return elapsed, taken
+
+    def _enqueue(self, candidate: Candidate, request: Request, gate: Gate, alone: bool) -> None:
+        patience_s = gate.patience_s(request.calls)
+        try:
+            candidate.enqueue(request.sets, patience_s, self._remaining(candidate), gate.inner)
+        except CannotGate:
+            if not alone:
+                candidate.kill()  # it waits for requests that will not come
+            raise
+
+    def _fill(self, number: int, request: Request, drawn: list[_Drawn]) -> list[_Drawn]:
+        """Write what the calls of ``request`` are given; return it.
+
+        Inputs during whose writing somebody was at work may have been worked on: the calls are given other ones.
+        """
+        for _ in range(_UNDISTURBED_AT_LAST):
+            self.arena.fill(number, request.sets, [call.inputs for call in drawn])
+            if self.arena.settle():
+                return drawn
+            first = self.tally.calls
+            self.tally.calls += len(drawn)
+            drawn = self._draw(range(first, first + len(drawn)))
+        raise DeviceBusy(
+            "the device is not idle between requests: the candidate, or another program, is at work on it"
+        )
 
     def _one(self, candidate: Candidate, request: Request, index: int, most: int) -> Interval:
         remaining = self._remaining(candidate)
@@ -313,7 +367,7 @@ class Bench:
                 interval = candidate.run(request.calls, most, remaining)
             else:
                 sample = partial(self.arena.sample, index)
-                interval = candidate.run_timed(request.sets, remaining, sample, request.early, self.gated)
+                interval = candidate.run_timed(request.sets, remaining, sample, request.early)
             self.tally.call_ns += interval.elapsed
             return interval
         finally:
@@ -332,19 +386,16 @@ class Bench:
         return remaining
 
     def _check_integrity(
-        self, number: int, request: Request, outputs: torch.Tensor, filled: list[dict[str, torch.Tensor]]
+        self, number: int, request: Request, outputs: torch.Tensor, filled: list[_Drawn]
     ) -> None:
         arena = self.arena
         if self.cores is not None and not arena.sample_agrees(number, outputs):
             raise IntegrityViolation("outputs changed after the candidate said that it was done")
         if not arena.guards_intact(number, outputs):
             raise IntegrityViolation("the candidate wrote outside its outputs")
-        if not arena.plan.writable_inputs:
-            return
-        for index, content in zip(request.sets, filled, strict=True):
-            for name, now in arena.inputs_of(index).items():
-                if not torch.equal(_bytes_of(now), _bytes_of(content[name])):
-                    raise IntegrityViolation(f"the candidate changed its input {name}")
+        changed = arena.changed(request.sets, [call.inputs for call in filled])
+        if changed:
+            raise IntegrityViolation(f"the candidate changed its input {changed}")
 
     def _verify(self, calls: list[_Taken], expected: list[list[torch.Tensor]]) -> None:
         tensors = tensors_of(torch.stack([call.outputs for call in calls]), self.arena.plan.outputs)
@@ -398,10 +449,3 @@ class Bench:
         if self.samples is not None:
             for position, number in enumerate(normal.numbers):
                 self.samples.offer(number, normal.given(position), normal.expected[position])
-
-
-def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the bytes of a contiguous tensor as a flat one (a tensor without dimensions has no other view)."""
-    if tensor.numel() == 0:  # its stride may be anything
-        return torch.empty(0, dtype=torch.uint8)
-    return tensor.reshape(-1).view(torch.uint8)

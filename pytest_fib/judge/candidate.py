@@ -12,7 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, ENQUEUE, ENQUEUED, FAILED, FIRST, GO, READY, WAKE
+from pytest_fib.border.arena import (
+    BEAT,
+    CALLS,
+    CLAIM,
+    DONE,
+    ENQUEUE,
+    ENQUEUED,
+    FAILED,
+    FIRST,
+    GO,
+    INNER,
+    READY,
+    WAKE,
+)
 from pytest_fib.border.order import Order
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
 from pytest_fib.judge.arena import Arena
@@ -31,11 +44,10 @@ from pytest_fib.judge.zygote import Keeper
 _SPINS = 256  # about 10 µs between two looks at the clock
 _LOOK_AROUND_NS = 500_000  # between two looks at the candidate's output and health while it runs
 _DRAIN_MS = 50
-_GATE_PATIENCE_S = 1.0
 
 
 class CannotGate(Exception):
-    """A solution cannot enqueue its work without waiting for some of it."""
+    """A solution cannot enqueue its work without waiting for some of it; the candidate has served that request."""
 
 
 @dataclass(frozen=True)
@@ -119,25 +131,56 @@ class Candidate:
         self._attached_by(deadline, timeout_s)
         self.stop()
 
-    def enqueue(self, calls: range, timeout_s: float) -> None:
+    def enqueue(self, calls: range, patience_s: float, timeout_s: float, inner: bool = False) -> None:
         """Have the armed, stopped candidate enqueue its next request on the device, behind a gate that "go" opens.
+
+        Parameters
+        ----------
+        calls
+            The sets to use.
+        patience_s
+            How long enqueuing may take.
+        timeout_s
+            How long the calls may take where the gate has to be opened early.
+        inner
+            Whether the candidate is to time these calls as well, see ``claim``.
 
         Raises
         ------
         CannotGate
-            If it does not come back from that: the solution waits for results. The candidate is killed.
+            If it does not come back from that: the solution waits for results, or the device's queue is full.
         """
         arena = self._attached()
         control, reply, sequence = arena.control, arena.reply, self._sequence + 1
         control[FIRST], control[CALLS] = calls.start, len(calls)
+        control[INNER] = sequence if inner else 0
         control[ENQUEUE] = sequence
         self.resume()
-        deadline = time.monotonic() + min(timeout_s, _GATE_PATIENCE_S)
+        deadline = time.monotonic() + min(timeout_s, patience_s)
         while reply[ENQUEUED] != sequence:
-            if time.monotonic() > deadline or self._look_around(0, "running"):
+            if self._look_around(0, "running"):
                 self.kill()
                 raise CannotGate
+            if time.monotonic() > deadline:
+                self._let_through(timeout_s)
+                raise CannotGate
         self.stop()
+
+    def _let_through(self, timeout_s: float) -> None:
+        """Open the gate of the request that is being enqueued, whatever its inputs are, and see it through."""
+        control = self._attached().control
+        self._sequence += 1
+        control[GO] = control[WAKE] = self._sequence
+        self._spin(DONE, self._sequence, time.monotonic() + timeout_s, timeout_s)
+        self.stop()
+
+    @property
+    def claim(self) -> float:
+        """Nanoseconds of one call of the last request, as a clock in the candidate's process has them; 0: unknown.
+
+        This is what the solution says, if it wants to.
+        """
+        return self._attached().reply[CLAIM] / 1000
 
     def run_timed(
         self,
@@ -145,7 +188,6 @@ class Candidate:
         timeout_s: float,
         sample: Callable[[], object],
         early: bool,
-        gated: bool = False,
     ) -> Interval:
         """Serve one armed request of the stopped candidate; the clock runs from "go" to "done".
 
@@ -154,10 +196,10 @@ class Candidate:
         that was not done. (Whoever says "done" early is seen by the sample alone. Its time, which depends on whose
         caches the outputs are in, is better left out of the interval.)
 
-        Usually the candidate is woken first and spins when "go" comes. With ``early``, "go" is there when it wakes
-        and the clock starts at the wake: whoever starts to work when he is woken and not at "go" gains nothing then.
-        What is enqueued already (``gated``) has not seen its inputs, and is not told "go" early.
-        Nor does he who says "done" while a device is at work for him still: the clock stops when it no longer is.
+        Usually the candidate is woken first and spins when "go" comes; what is enqueued on a device spins there.
+        With ``early``, "go" is there when it wakes and the clock starts at the wake: whoever starts to work when he
+        is woken and not at "go" gains nothing then. Nor does he who says "done" while a device is at work for him
+        still: the clock stops when it no longer is.
         """
         arena = self._attached()
         self._sequence += 1
@@ -165,13 +207,12 @@ class Candidate:
         deadline = time.monotonic() + timeout_s
         control[FIRST], control[CALLS] = calls.start, len(calls)
         beat = reply[BEAT]
-        control[WAKE] = sequence
-        ahead = early and not gated
-        if ahead:
+        if early:
             control[GO] = sequence
         woken = start = time.perf_counter_ns()
+        control[WAKE] = sequence
         self.resume()
-        if not ahead:
+        if not early:
             self._spin_while(BEAT, beat, deadline, timeout_s)
             start = time.perf_counter_ns()
             control[GO] = sequence

@@ -28,26 +28,20 @@ from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.inputs.repeating import Repeating
 from pytest_fib.judge.arena import Arena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
-from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
+from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import Tolerance
-from pytest_fib.judge.failures import CandidateError, DeviceBusy, IntegrityViolation
+from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.floor import floor_ns
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.orders import noop_order, order_for
+from pytest_fib.judge.places import PLACES, Measured, Stand
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
-from pytest_fib.judge.schedule import (
-    GATED_SHORT_NS,
-    MAX_CALLS_PER_REQUEST,
-    PROBES,
-    SHORT_NS,
-    Schedule,
-    plan_schedule,
-)
+from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
-from pytest_fib.judge.trials import DEVICE, PROCESSOR, Trial, latency_of
+from pytest_fib.judge.trials import Trial, latency_of
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
 from pytest_fib.measure.warmup import outliers
@@ -55,11 +49,8 @@ from pytest_fib.measure.warmup import outliers
 if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
 
-_ARENA_BYTES = 64 << 20
-_DEVICE_ARENA_BYTES = 4 << 30
 _NEAR_FLOOR = 1.3
 _LONG_WAIT_S = 5.0
-_PLACES = 4  # buffers that a call may find its inputs in
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
 _AT_ONCE = 4  # further requests between two looks at the time
 _FURTHER_S = 2.0
@@ -102,6 +93,7 @@ class Examination:
         self._tally = Tally()
         self._notes = _Notes(remarks=list(loaded.notes))
         self._artifact_dir = ""
+        self._lasting: Candidate | None = None
         self._keeps_candidates = self._config.isolation == "solution"
         self._choice = choose(
             definition,
@@ -161,7 +153,7 @@ class Examination:
     def _judge(self, inputs: InputPlan) -> Timing | None:
         timing: Timing | None = None
         shapes = self._output_shapes(self._workload)
-        arena = self._session.arena(self._arena_plan(inputs, shapes), self._random("arena"))
+        arena = self._session.place.arena(self._arena_plan(inputs, shapes), self._random("arena"))
         try:
             with self._home() as keeper:
                 bench = self._bench(inputs, arena, shapes)
@@ -176,6 +168,8 @@ class Examination:
                     self._look_closer(bench, keeper)
             return timing
         finally:
+            if self._lasting is not None:
+                self._lasting.kill()
             arena.close()
 
     def _untimed_calls(self, inputs: InputPlan) -> int:
@@ -231,7 +225,7 @@ class Examination:
             except (DataError, NotJudgeable):
                 continue
             plan = self._arena_plan(inputs, shapes, sets=1)
-            arena = self._session.arena(plan, self._random("nearby arena"))
+            arena = self._session.place.arena(plan, self._random("nearby arena"))
             bench = self._bench(inputs, arena, shapes)
             timeout = min(self._config.limits.timeout_s, scrutiny.nearby_timeout_s)
             apart = replace(
@@ -256,7 +250,9 @@ class Examination:
     def _home(self) -> AbstractContextManager[Keeper]:
         if self._keeps_candidates:
             return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir, 0))
-        return self._session.home(self._loaded, artifact_dir=self._artifact_dir)
+        return self._session.home(
+            self._loaded, artifact_dir=self._artifact_dir, build_dir=self._session.compiled_by(self._loaded)
+        )
 
     def _arena_plan(
         self, inputs: InputPlan, shapes: dict[str, tuple[int, ...]], sets: int | None = None
@@ -273,21 +269,19 @@ class Examination:
                 f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
                 f"{limit / 1e9:.1f} GB: judge it on a larger machine"
             )
-        cuda = self._session.device is not None
-        room = _DEVICE_ARENA_BYTES if cuda else _ARENA_BYTES
-        sets = max(1, min(sets or MAX_CALLS_PER_REQUEST + _PLACES, room // per_set))
+        place = self._session.place
+        sets = max(1, min(sets or place.most_sets, place.arena_bytes // per_set))
         return Plan(
             inputs=Region.plan(tensors, sets),
             outputs=Region.plan(outputs, sets, before=len(tensors)),
             arguments=tuple(self._definition.inputs),
             scalars=inputs.scalars,
-            # Triton's interpreter copies every argument back after a launch, changed or not. What is mapped on a
-            # device can be written.
-            writable_inputs=cuda
+            # Triton's interpreter copies every argument back after a launch, changed or not.
+            writable_inputs=place.shares_writable
             or self._loaded.solution.spec.language == "triton"
             or self._mentions_triton(),
             in_place=self._choice.in_place,
-            cuda=cuda,
+            cuda=place.is_device,
         )
 
     def _mentions_triton(self) -> bool:
@@ -313,40 +307,36 @@ class Examination:
             samples=Samples(self._random("samples")) if self._choice.elementwise else None,
             optional=self._choice.optional,
             device=self._config.device,
-            elementwise=self._session.device is None or self._choice.elementwise,
+            elementwise=not self._session.place.is_device or self._choice.elementwise,
         )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
-        if bench.device != "cpu":
-            try:
-                return self._trials(replace(bench, gated=True), keeper)
-            except (CannotGate, DeviceBusy):  # streams that wait for each other do not leave the device alone
-                bench.taken.clear()
-        return self._trials(bench, keeper)
+        @contextmanager
+        def candidate(trial: int) -> Iterator[Candidate]:
+            with self._candidate(keeper, bench.arena, trial) as started, self._session.lock.timing():
+                yield started
 
-    def _trials(self, bench: Bench, keeper: Keeper) -> Timing:
-        schedule: Schedule | None = None
-        single = several = Handover()
-        trials: list[Trial] = []
-        at_once = replace(bench, gated=False)
+        stand = Stand(
+            bench,
+            self._config.sampling,
+            self._loaded.solution.spec.language == "triton" and not self._session.place.is_device,
+            candidate,
+            self._handover,
+            lambda source: self._trusted(source, bench.arena),
+            self._trial,
+            lambda: statistics.median(self._tally.reference_ns),
+        )
         try:
-            for trial in range(self._config.sampling.trials):
-                with self._candidate(keeper, bench.arena, trial) as candidate, self._session.lock.timing():
-                    if schedule is None or bench.gated:  # a process's first calls compile, load and wait
-                        probes = at_once.run(candidate, [Request()] * PROBES)
-                    if schedule is None:
-                        if not bench.gated:
-                            single = several = self._handover(at_once, 1, 1)
-                        schedule = self._schedule(probes, single, bench)
-                        calls = schedule.calls_per_request
-                        if calls > 1 or bench.gated:
-                            several, single = (self._handover(bench, each, calls) for each in (calls, 1))
-                    trials.append(self._trial(bench, candidate, schedule))
+            measured = self._session.place.measure(stand)
         finally:
             bench.verify()  # what was wrong before is what is told, whatever came after
-        assert schedule is not None
-        slack = PROCESSOR if self._session.device is None else DEVICE
-        latency = latency_of(trials, schedule.calls_per_request, several, single, slack)
+        return self._timing(bench, measured)
+
+    def _timing(self, bench: Bench, measured: Measured) -> Timing:
+        trials, schedule, several = measured.trials, measured.schedule, measured.several
+        latency = latency_of(
+            trials, schedule.calls_per_request, several, measured.single, measured.slack, measured.boundary_ns
+        )
         for remark in latency.remarks:
             self._notes.remark(remark)
         # One trial may look so by chance (5 % of calm ones do at the first try).
@@ -358,7 +348,7 @@ class Examination:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
         samples = [sample for trial in latency.trials for sample in trial]
         floor = None  # peaks are those of the processor
-        if self._session.device is None:
+        if not self._session.place.is_device:
             floor = floor_ns(
                 self._definition.op_type, bench.arena.plan, self._session.peaks, self._session.threads
             )
@@ -374,7 +364,7 @@ class Examination:
             floor_ms=None if floor is None else floor / 1e6,
             outliers=outliers(samples),
             clock_uncertainty_ms=uncertainty_ms,
-            clock="gated" if bench.gated else "judge",
+            clock=measured.clock,
         )
 
     def _check_floor(self, latency_ns: float, floor: float | None) -> None:
@@ -398,21 +388,6 @@ class Examination:
         self._notes.unsettled += 1
         return trial
 
-    def _schedule(self, probes: list[Interval], handover: Handover, bench: Bench) -> Schedule:
-        call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - handover.ordinary)
-        reference_ns = statistics.median(self._tally.reference_ns)
-        sets = bench.arena.plan.inputs.sets
-        interpreted = self._loaded.solution.spec.language == "triton" and self._config.device == "cpu"
-        return plan_schedule(
-            self._config.sampling,
-            call_ns,
-            reference_ns,
-            sets,
-            bench.inputs.varied,
-            interpreted,
-            GATED_SHORT_NS if bench.gated else SHORT_NS,
-        )
-
     @staticmethod
     def _requests(schedule: Schedule, bench: Bench) -> list[Request]:
         """Return the requests of one trial: witnesses stand at secret places behind the warm-up."""
@@ -428,19 +403,22 @@ class Examination:
         return [replace(request, first=next(places)) for request in requests]
 
     def _handover(self, bench: Bench, calls: int, among: int) -> Handover:
-        @contextmanager
-        def noop(source: str) -> Iterator[Candidate]:
-            with self._session.home(self._loaded) as keeper:
-                candidate = self._session.start(keeper)
-                try:
-                    candidate.load(noop_order(self._order(), source), 60.0)
-                    candidate.attach(bench.arena)
-                    yield candidate
-                finally:
-                    candidate.kill()
-
         through_ffi = self._loaded.solution.spec.language == "cpp"
-        return self._session.handovers.measure(bench, calls, among, noop, through_ffi)
+        return self._session.handovers.measure(
+            bench, calls, among, lambda source: self._trusted(source, bench.arena), through_ffi
+        )
+
+    @contextmanager
+    def _trusted(self, source: str, arena: Arena) -> Iterator[Candidate]:
+        """Yield a candidate that has loaded ``source``, which is the judge's own, and mapped ``arena``."""
+        with self._session.home(self._loaded) as keeper:
+            candidate = self._session.start(keeper)
+            try:
+                candidate.load(noop_order(self._order(), source), 60.0)
+                candidate.attach(arena)
+                yield candidate
+            finally:
+                candidate.kill()
 
     @contextmanager
     def _candidate(self, keeper: Keeper, arena: Arena, trial: int) -> Iterator[Candidate]:
@@ -449,7 +427,11 @@ class Examination:
         keep = self._keeps_candidates
         if keep:
             keeper = session.lasting_home(loaded, self._artifact_dir, trial)
-        candidate = session.kept(loaded, trial) if keep else None
+        candidate = session.kept(loaded, trial) if keep else self._lasting
+        if candidate is not None and not candidate.alive:
+            candidate = None
+        self._lasting = None
+        lasts = not keep and session.place.candidates_last
         fresh = candidate is None
         if candidate is None:
             candidate = session.start(keeper)
@@ -463,11 +445,13 @@ class Examination:
             candidate.settle()
             yield candidate
         except BaseException:
-            keep = False
+            keep = lasts = False
             raise
         finally:
             if keep:
                 session.keep(loaded, trial, candidate)
+            elif lasts:
+                self._lasting = candidate
             else:
                 candidate.kill()
             self._notes.output = candidate.output.text() or self._notes.output
@@ -480,6 +464,7 @@ class Examination:
             threads=self._session.threads,
             device=self._config.device,
             optional=self._choice.optional,
+            cache_dir=self._session.compiled_by(self._loaded),
         )
 
     def _random(self, purpose: str) -> np.random.Generator:
@@ -527,7 +512,7 @@ class Examination:
 
 def _places(schedule: Schedule, bench: Bench) -> Iterator[int]:
     """Yield the first set of every request: all in turn during the warm-up, then mostly 0, at secret times others."""
-    places = max(1, min(_PLACES, bench.arena.plan.inputs.sets - schedule.calls_per_request + 1))
+    places = max(1, min(PLACES, bench.arena.plan.inputs.sets - schedule.calls_per_request + 1))
     for index in range(schedule.warmups):
         yield index % places
     while True:

@@ -18,7 +18,7 @@ from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, Interval
 
 _REQUESTS, _FEWEST_REQUESTS = 24, 6
-_EQUAL_CALLS = 1 << 20
+EQUAL_CALLS = 1 << 20
 _DISCARDED = 5  # of so many requests the first
 _MOST_BYTES = 64 << 20
 _ALL_BYTES = 64 << 20  # of all requests together: where one takes long, some microseconds do not matter
@@ -139,22 +139,21 @@ class Handovers:
         """
         plan = bench.arena.plan
         sizes = plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length()
-        key = (calls, among, *sizes, bench.gated, through_ffi and calls > 1)
+        # Work on a device leaves this processor's caches alone.
+        sized = (0, 0) if plan.cuda else sizes
+        key = (calls, among, *sized, bench.gate is not None, through_ffi and calls > 1)
         if key not in self.known:
             # What a candidate of ours is given need not be new.
-            apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, _EQUAL_CALLS))
+            apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, EQUAL_CALLS))
             footprint = among * (plan.outputs.stride + plan.inputs.stride)
             count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
-            # Without a set to spare the buffers are so large that some microseconds do not matter. Work on a device
-            # leaves this processor's caches alone.
+            # Without a set to spare the buffers are so large that some microseconds do not matter.
             busy = [Request(first=calls)] if plan.inputs.sets > calls and not plan.cuda else []
             with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
                 ordinary, early = (
                     self._idle(apart.run(candidate, [*busy, Request(calls, early)] * count, verify=0), busy)
                     for early in (False, True)
                 )
-            # How soon a gate is seen to be open varies by some microseconds from process to process: little is
-            # subtracted, so that latencies come out rather too long than too short.
             cold = 0.0
             if busy and calls > 1 and footprint // among >= _COLD_BYTES:
                 source = _TAKES_TURNS.format(
@@ -165,8 +164,9 @@ class Handovers:
             usual = sorted(interval.elapsed + cold for interval in ordinary)
             late = [interval.elapsed + cold for interval in early]
             self.known[key] = Handover(
-                ordinary=usual[len(usual) // 10] if bench.gated else statistics.median(usual),
-                spread=usual[int(0.9 * len(usual))] - statistics.median(usual),
+                ordinary=statistics.median(usual),
+                # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
+                spread=usual[int((0.75 if bench.gate else 0.9) * len(usual))] - statistics.median(usual),
                 early=statistics.median(late),
                 early_spread=statistics.median(late) - min(late),
                 leads=tuple(interval.lead for interval in ordinary),

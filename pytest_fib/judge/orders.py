@@ -114,6 +114,7 @@ def order_for(
     threads: int,
     device: str = "cpu",
     optional: tuple[str, ...] = (),
+    cache_dir: str = "",
 ) -> Order:
     """Return what a candidate needs to build and load ``solution``."""
     return Order(
@@ -129,6 +130,7 @@ def order_for(
         device=device,
         optional=optional,
         dependencies=solution.spec.dependencies,
+        cache_dir=cache_dir,
     )
 
 

@@ -12,7 +12,6 @@ MIN_VERIFIED = 20
 PROBES = 3  # single calls that show the cost; part of the warm-up
 MAX_CALLS_PER_REQUEST = 32
 SHORT_NS = 20_000.0
-GATED_SHORT_NS = 1_000_000.0  # of a host's time, most of which a gate keeps out of the clock
 _MIN_REQUESTS = 10  # of several calls each, in one trial
 _WITNESS_SHARE = 0.05  # the fastest of them is heard, so many more would say less
 _LONG_NS = 5_000_000
@@ -45,7 +44,6 @@ def plan_schedule(
     sets: int,
     varied: bool = False,
     interpreted: bool = False,
-    short_ns: float = SHORT_NS,
 ) -> Schedule:
     """Decide the calls of each trial.
 
@@ -61,12 +59,10 @@ def plan_schedule(
         Whether some calls have other inputs than normal ones; they do not count among the twenty.
     interpreted
         Whether calls are an interpreter's, of which no more are made than it takes to judge, if there is a budget.
-    short_ns
-        A request shorter than this is too short against the jitter of the hand-over.
     """
     per_request = 1
-    if call_ns < short_ns:
-        wanted = math.ceil(short_ns / max(call_ns, 1.0))
+    if call_ns < SHORT_NS:
+        wanted = math.ceil(SHORT_NS / max(call_ns, 1.0))
         # Powers of two: few different numbers of calls need few measurements of the hand-over.
         per_request = _power_of_two_within(min(sets, MAX_CALLS_PER_REQUEST), wanted)
     floor = math.ceil(MIN_VERIFIED / sampling.trials)

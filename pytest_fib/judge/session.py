@@ -12,25 +12,20 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 import torch
 
-from pytest_fib.border.arena import Plan
 from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
-from pytest_fib.data.devices import visible_gpu
 from pytest_fib.data.evaluation import Build, Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NotJudgeable, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
-from pytest_fib.judge.arena import Arena, JudgeArena
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
-from pytest_fib.judge.cuda.arena import CudaArena
-from pytest_fib.judge.cuda.device import Device
+from pytest_fib.judge.cuda.place import CudaPlace
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Peaks
@@ -45,6 +40,7 @@ from pytest_fib.judge.orders import (
     zygote_kind,
 )
 from pytest_fib.judge.pairing import Pairing
+from pytest_fib.judge.places import Place, Processor
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.zygote import Keeper, Zygote, Zygotes, python_path
 
@@ -144,20 +140,16 @@ class JudgeSession:
             return pair.compare(evaluation)
 
     @cached_property
-    def device(self) -> Device | None:
-        """The CUDA device to judge on; None for the CPU."""
-        return None if self.config.device == "cpu" else Device(self.config.device)
-
-    def arena(self, plan: Plan, random: np.random.Generator) -> Arena:
-        """Return new memory for one workload, on the device that is judged on."""
-        return JudgeArena(plan, random) if self.device is None else CudaArena(plan, random, self.device)
+    def place(self) -> Place:
+        """Where calls run."""
+        return Processor() if self.config.device == "cpu" else CudaPlace(self.config.device, os.environ)
 
     def _zygote(self, loaded: LoadedSolution) -> Zygote:
         return self.zygotes.get(
             zygote_kind(
                 loaded.solution,
                 self.threads,
-                visible=visible_gpu(self.config.device, os.environ) if self.device else "",
+                visible=self.place.visible,
                 architecture=self._architecture,
             )
         )
@@ -196,7 +188,7 @@ class JudgeSession:
     def _architecture(self) -> str:
         """What CUDA sources are compiled for, as ``TVM_FFI_CUDA_ARCH_LIST`` has it; empty if nobody says."""
         said = os.environ.get("TVM_FFI_CUDA_ARCH_LIST", "")
-        return said or (self.device.capability if self.device else "")
+        return said or self.place.architecture
 
     def _require_sandbox(self, definition: Definition, loaded: LoadedSolution) -> None:
         """Raise SandboxIncomplete unless candidates get every layer; nothing of ``loaded`` runs before that."""
@@ -287,8 +279,19 @@ class JudgeSession:
         key = loaded.solution.content_hash
         self._leave({other for other, _ in self._homes if other != key})
         if (key, trial) not in self._homes:
-            self._homes[key, trial] = self._new_keeper(loaded, artifact_dir, "")
+            self._homes[key, trial] = self._new_keeper(loaded, artifact_dir, self.compiled_by(loaded))
         return self._homes[key, trial]
+
+    def compiled_by(self, loaded: LoadedSolution) -> str:
+        """Return the folder where ``loaded`` alone finds what it compiled for a device earlier in this session.
+
+        It is empty where nothing runs on a device.
+        """
+        if not self.place.is_device:
+            return ""
+        folder = self._own_folder / "compiled" / loaded.solution.content_hash.replace(":", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
 
     def _leave(self, solutions: set[str]) -> None:
         """End what is kept of ``solutions``."""
@@ -307,7 +310,7 @@ class JudgeSession:
                 artifact_dir,
                 build_dir,
                 scratch,
-                cuda=self.device is not None,
+                cuda=self.place.is_device,
                 without=without,
             )
         )

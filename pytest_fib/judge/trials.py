@@ -22,10 +22,10 @@ class Slack:
     Attributes
     ----------
     single
-        A call alone meets colder code than one of many. On a device, launches hide behind each other.
+        A call alone meets colder code than one of many.
     lead
-        A large process wakes more slowly than an empty one, the machine's load changes, and a context takes its time
-        to come back to a device. What could be hidden in this much is seen by early requests.
+        A large process wakes more slowly than an empty one, and the machine's load changes. What could be hidden in
+        this much is seen by early requests.
     """
 
     single: float
@@ -33,7 +33,6 @@ class Slack:
 
 
 PROCESSOR = Slack(single=300.0, lead=20_000.0)
-DEVICE = Slack(single=30_000.0, lead=150_000.0)
 
 Trials = list[list[float]]
 
@@ -80,6 +79,7 @@ def latency_of(
     several: Handover,
     single: Handover,
     slack: Slack = PROCESSOR,
+    boundary_ns: float = 0.0,
 ) -> Latency:
     """Return the latency that ``trials`` show: that of ordinary requests, unless witnesses contradict it.
 
@@ -93,6 +93,8 @@ def latency_of(
         The hand-over of a request of ``calls`` calls and of one call, subtracted here.
     slack
         By how much requests may differ for honest reasons.
+    boundary_ns
+        What lies between two calls and belongs to neither.
     """
     leads = [interval.lead for trial in trials for request, interval in _of(trial, calls, early=False)]
     # Time between the wake and the first beat that nobody who does nothing takes is time at work.
@@ -111,6 +113,7 @@ def latency_of(
         result.remarks.append(
             f'its time from wake to "go", {charge / 1e3:.1f} µs a request, is counted as work'
         )
+    result.trials = [[max(sample - boundary_ns, 1.0) for sample in trial] for trial in result.trials]
     return result
 
 

@@ -255,3 +255,15 @@ def test_what_is_made_on_a_device_never_was_on_the_cpu(
     monkeypatch.setattr(Pool, "fill", lambda pool, out, *more: filled.append(out.size))
     plan.draw(0)
     assert filled == [5]
+
+
+SMALL = {"x": ([16, 24], "bfloat16"), "h": ([5], "float16"), "k": ([7], "int32")}
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_small_inputs_of_many_calls_are_drawn_together_on_a_device(make_plan: Make, vary: bool) -> None:
+    here, there = (make_plan(SMALL, vary=vary, device=device) for device in ("cpu", "cpu:0"))
+    calls = range(3, 50)
+    assert len({here.distribution(call) for call in calls}) > (4 if vary else 0)
+    for call, drawn in zip(calls, there.draw_many(calls), strict=True):
+        assert all(same(here.draw(call), drawn).values()), call

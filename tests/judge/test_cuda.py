@@ -58,6 +58,22 @@ HONEST_KERNELS = {
     "        with torch.cuda.graph(graph):\n            torch.mul(x, w, out=y).add_(bias)\n"
     "        graphs[key] = graph\n"
     "    graphs[key].replay()\n",
+    "copies into a graph": "import torch\ngraphs = {}\n\ndef run(x, w, bias, y):\n"
+    "    if x.shape not in graphs:\n        own = [torch.empty_like(tensor) for tensor in (x, w, y)]\n"
+    "        torch.mul(own[0], own[1], out=own[2]).add_(bias)\n        graph = torch.cuda.CUDAGraph()\n"
+    "        with torch.cuda.graph(graph):\n            torch.mul(own[0], own[1], out=own[2]).add_(bias)\n"
+    "        graphs[x.shape] = graph, own\n"
+    "    graph, own = graphs[x.shape]\n    own[0].copy_(x)\n    own[1].copy_(w)\n    graph.replay()\n"
+    "    y.copy_(own[2])\n",
+    "uses a workspace": DPS + "    work = torch.empty_like(x)\n    torch.mul(x, w, out=work)\n"
+    "    torch.add(work, bias, out=y)\n",
+    "dispatches on the shape": DPS + "    if x.shape[0] % 2:\n        y.copy_(x * w + bias)\n    else:\n"
+    "        torch.addcmul(torch.full_like(x, bias), x, w, out=y)\n",
+    "has two streams": "import torch\nsides = [torch.cuda.Stream() for _ in range(2)]\n\ndef run(x, w, bias, y):\n"
+    "    here, half = torch.cuda.current_stream(), x.shape[0] // 2\n"
+    "    for side, rows in zip(sides, (slice(0, half), slice(half, None))):\n        side.wait_stream(here)\n"
+    "        with torch.cuda.stream(side):\n            torch.mul(x[rows], w, out=y[rows]).add_(bias)\n"
+    "        here.wait_stream(side)\n",
     "long": DPS + "    torch.cuda._sleep(1_000_000)\n    torch.mul(x, w, out=y).add_(bias)\n",
 }
 
@@ -67,13 +83,14 @@ def test_honest_kernels_pass(judged: Judge, source: str) -> None:
     evaluation = judged(source)
     assert evaluation.status is EvaluationStatus.PASSED, evaluation.log or evaluation.mismatch
     assert evaluation.device == "cuda:0"
-    assert not [remark for remark in evaluation.remarks if "the solution" in remark]
+    if "Stream" not in source:  # a call alone has to wait longer for another stream than one of many
+        assert not [remark for remark in evaluation.remarks if "the solution" in remark]
 
 
 def test_what_needs_no_result_is_timed_behind_a_gate(judged: Judge) -> None:
     gated, waiting = judged(HONEST_KERNELS["writes"]), judged(HONEST_KERNELS["waits for results"])
     assert gated.timing
-    assert gated.timing.clock == "gated"
+    assert gated.timing.clock == "cupti"
     assert waiting.timing
     assert waiting.timing.clock == "judge"
 
@@ -85,7 +102,7 @@ def test_a_kernel_of_known_length_has_that_length(judged: Judge, clock: str) -> 
     source = f"{DPS}{wait}    torch.cuda._sleep(1_500_000)\n    torch.mul(x, w, out=y).add_(bias)\n"
     timing = judged(source).timing
     assert timing
-    assert timing.clock == clock
+    assert timing.clock == clock  # a millisecond is long enough for the judge's clock alone
     assert 0.7 < timing.latency_ms < 1.5
 
 
@@ -117,6 +134,112 @@ def test_dishonest_kernels_fail_alone(judged: Judge, source: str) -> None:
     evaluation = judged(source)
     assert evaluation.status is not EvaluationStatus.PASSED, evaluation.timing
     assert judged(HONEST).status is EvaluationStatus.PASSED
+
+
+# 50 µs of work that a cheat would like to hide, and what he would try: the harness is in his process, after all.
+WORK = "    torch.cuda._sleep(90_000)\n    torch.mul(x, w, out=y).add_(bias)\n"
+NO_GATE = """
+import ctypes, random
+import pytest_fib.candidate.cuda as c
+
+def launch(self, gate, sequence):
+    beat = ctypes.c_uint64(gate.reply + c.BEAT * 8)
+    stream = ctypes.c_void_p(c.torch.cuda.current_stream().cuda_stream)
+    self._driver.check("cuStreamWriteValue32_v2", stream, beat, ctypes.c_uint32(random.getrandbits(31)), 0)
+
+c.CudaSide._launch = launch
+"""
+# What is enqueued waits for the first byte of an input that is not zero, not for the judge.
+TRIGGERED = """
+import ctypes, random
+import pytest_fib.candidate.cuda as c
+
+asked = []
+
+def wait_at(self, gate, sequence):
+    asked[:] = [self, gate, sequence]
+
+c.CudaSide.wait_at = wait_at
+import torch
+
+def run(x, w, bias, y):
+    stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+    if asked:
+        side, gate, sequence = asked
+        asked.clear()
+        wake = torch.cuda.Stream()
+        with torch.cuda.stream(wake):
+            x.view(-1)[-1:].zero_()
+            wake.synchronize()
+            at = ctypes.c_void_p(wake.cuda_stream)
+            word = ctypes.c_uint64(gate.control + c.WAKE * 8)
+            side._driver.check("cuStreamWaitValue32_v2", at, word, ctypes.c_uint32(sequence), 1)
+            beat = ctypes.c_uint64(gate.reply + c.BEAT * 8)
+            side._driver.check("cuStreamWriteValue32_v2", at, beat, ctypes.c_uint32(random.getrandbits(31)), 0)
+        last = ctypes.c_uint64(x.data_ptr() + x.numel() * 4 - 4)
+        side._driver.check("cuStreamWaitValue32_v2", stream, last, ctypes.c_uint32(0xFFFFFFFF), 2)
+"""
+# Only the last call of a request works, for all of them.
+ALL_AT_ONCE = """
+import gc, torch
+
+pending = []
+
+def run(x, w, bias, y):
+    worker = next(found for found in gc.get_objects() if type(found).__name__ == "Worker")
+    pending.append((x, w, y))
+    if len(pending) >= worker._memory.control[8]:
+        torch.cuda._sleep(90_000)
+        for x, w, y in pending:
+            torch.mul(x, w, out=y).add_(bias)
+        pending.clear()
+"""
+CHEATS = {
+    "leaves the gate out": NO_GATE + DPS + WORK,
+    "is triggered by the inputs": TRIGGERED + WORK,
+    "does all calls at once": ALL_AT_ONCE,
+    "has another stream, not joined": "import torch\nside = torch.cuda.Stream()\n\ndef run(x, w, bias, y):\n"
+    "    with torch.cuda.stream(side):\n    " + WORK.replace("\n    ", "\n        "),
+    "launches later": "import pytest_fib.candidate.cuda as c\nc.CudaSide.finish = lambda self: None\n"
+    "import threading, time, torch\n\ndef work(x, w, bias, y):\n    time.sleep(0.002)\n" + WORK + "\n"
+    "def run(x, w, bias, y):\n    threading.Thread(target=work, args=(x, w, bias, y)).start()\n",
+    "patches events": "import torch\ntorch.cuda.Event.elapsed_time = lambda *_: 1e-6\n\n"
+    "def run(x, w, bias, y):\n" + WORK,
+    "patches CUPTI": "import pytest_fib.candidate.cupti as c\nc.ActivityClock.stop = lambda self, calls: 1\n"
+    + DPS
+    + WORK,
+    "keeps lines in the cache": "import ctypes\n"
+    "ctypes.CDLL('libcuda.so.1').cuCtxSetLimit(6, ctypes.c_size_t(1 << 25))\n" + DPS + WORK,
+    "holds most of the memory": "import torch\nheld = []\n\ndef run(x, w, bias, y):\n    if not held:\n"
+    "        free = torch.cuda.mem_get_info()[0]\n"
+    "        held.append(torch.empty(int(free * 0.9), dtype=torch.uint8, device=x.device))\n" + WORK,
+    "finds answers in fresh memory": "import torch\n\ndef run(x, w, bias, y):\n    y.copy_(torch.empty_like(y))\n",
+}
+
+
+@pytest.fixture(scope="module")
+def honest_ms(cuda_session: JudgeSession) -> float:
+    timing = cuda_session.evaluate(SCALE_ADD, workload(64), solution(DPS + WORK), None).timing
+    assert timing
+    return timing.latency_ms
+
+
+@pytest.mark.parametrize("source", CHEATS.values(), ids=CHEATS)
+def test_cheats_gain_nothing(judged: Judge, honest_ms: float, source: str) -> None:
+    evaluation = judged(source)
+    if evaluation.status is EvaluationStatus.PASSED:
+        assert evaluation.timing
+        assert evaluation.timing.latency_ms > 0.8 * honest_ms, evaluation.remarks
+    after = judged(DPS + WORK).timing
+    assert after
+    assert after.latency_ms == pytest.approx(honest_ms, rel=0.1)
+
+
+def test_short_latencies_repeat(judged: Judge) -> None:
+    first, second = (judged(HONEST_KERNELS["writes"]).timing for _ in range(2))
+    assert first
+    assert second
+    assert second.latency_ms == pytest.approx(first.latency_ms, rel=0.02, abs=0.2e-3)
 
 
 def test_a_long_wait_is_a_timeout(cuda_session: JudgeSession, judged: Judge) -> None:
@@ -161,4 +284,4 @@ def test_cuda_sources_are_compiled_for_the_device_and_pass(judged: Judge) -> Non
     evaluation = judged(cuda_solution(destination_passing_style=True))
     assert evaluation.status is EvaluationStatus.PASSED, evaluation.log or evaluation.mismatch
     assert evaluation.timing
-    assert evaluation.timing.clock == "gated"
+    assert evaluation.timing.clock == "cupti"

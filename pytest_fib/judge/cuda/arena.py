@@ -1,15 +1,16 @@
 """The judge's side of an arena in device memory: written, poisoned, sampled and taken in the judge's own context.
 
-Two contexts share a device by turns: bringing the other one back costs 0.1 to 0.2 ms, and while work of one is
-under way the other waits for the end of a time slice, about 2 ms. So the judge's own work before "go" shows whether
-the candidate's is at an end, and what is read at "done" is read by a copy engine, which waits for nobody.
+Two contexts share a device by turns: bringing the other one back costs 0.15 ms, and while work of one is under way
+the other waits for the end of a time slice, about 2 ms. So how long the judge's own work takes before "go", by the
+device's clock, shows whether anybody else was at work, and what is read at "done" is read by a copy engine, which
+waits for nobody.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import Structure, c_int, c_size_t, c_uint64, c_void_p
 
@@ -20,15 +21,20 @@ from pytest_fib.border.arena import CONTROL_BYTES, REPLY_BYTES, Plan, Region, Sl
 from pytest_fib.border.vmm import DeviceBytes, Driver
 from pytest_fib.judge.arena import File, guard_offsets, poisons
 from pytest_fib.judge.cuda.device import Device
-from pytest_fib.judge.failures import DeviceBusy
 
-_ROWS, _WIDTH = (
-    256,
-    16,
-)  # of what is sampled: pieces at equal distances, which is what a copy engine reads at once
-_IDLE_S = 1e-3  # own work takes 0.2 ms where nobody else is at work, and more than 2 ms where somebody is
-_PATIENCE_S = 2.0
+_CARRIERS = {
+    1: torch.uint8,
+    2: torch.int16,
+    4: torch.int32,
+    8: torch.int64,
+}  # by item size: integers of as many bits
+# Of what is sampled: pieces at equal distances, which is what a copy engine reads at once.
+_ROWS, _WIDTH = 256, 16
 _FROM_DEVICE, _TO_HOST = 2, 1
+_LESSONS = 3
+# What the judge's own work may take longer than it did. While another context is at work, even for a moment, it is
+# away for 0.3 ms and more: two switches.
+_SLACK_MS = 0.2
 
 
 class _Copy(Structure):
@@ -86,10 +92,14 @@ class CudaArena:
         self._poisons = torch.from_numpy(poisons(plan.outputs, random)).to(device.name)
         self._guards = torch.from_numpy(guard_offsets(plan.outputs)).to(device.name)
         self._guard_values = self._poisons[:, self._guards]
+        self._filled: dict[str, torch.Tensor] = {}
         self._starts: list[int] = []
         self._variants = np.zeros((0, 0), dtype=np.int64)
         self._lattices: list[tuple[int, int, int]] = []
         self._sampled = torch.zeros(_ROWS * _WIDTH, dtype=torch.uint8, pin_memory=True)
+        self._calls = 0
+        self._least_ms = self._call_ms = 0.0
+        self._learn()
         self._stream = torch.cuda.Stream(device.name)  # type: ignore[no-untyped-call]
 
     @property
@@ -97,10 +107,42 @@ class CudaArena:
         """Descriptors of inputs, outputs, control and reply, in the order in which a candidate maps them."""
         return self._blocks[0][2], self._blocks[1][2], self._control.fd, self._reply.fd
 
-    def fill(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Copy the inputs of one call into set ``index``."""
-        for name, view in self.inputs_of(index).items():
-            view.copy_(inputs[name])
+    def fill(self, request: int, sets: range, contents: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        """Write the inputs of the calls of ``request``, poison, and inputs written in place; a set for each call.
+
+        What is written is made before, so that the device is at work without a pause from the first byte that the
+        candidate could see to the end of ``settle``.
+        """
+        self._filled = {
+            slot.name: _stacked(contents, slot.name) for slot in (*self.plan.inputs.slots, *self._lent.slots)
+        }
+        variants = torch.from_numpy(self._variants[request, : len(sets)]).to(self._device.name)
+        views = {slot.name: _all(self._in, self.plan.inputs, slot, sets) for slot in self.plan.inputs.slots}
+        lent = {slot.name: _all(self._out, self._lent, slot, sets) for slot in self._lent.slots}
+        stride = self.plan.outputs.stride
+        out = self._out[sets.start * stride : sets.stop * stride].view(len(sets), stride)
+        self._device.synchronize()
+        self._calls = len(sets)
+        self._device.begin()
+        for name, view in views.items():
+            view.copy_(self._filled[name])
+        torch.index_select(self._poisons.view(torch.int64), 0, variants, out=out.view(torch.int64))
+        for name, view in lent.items():
+            view.copy_(self._filled[name])
+
+    def changed(self, sets: range, contents: Sequence[Mapping[str, torch.Tensor]]) -> str:
+        """Return the name of an input that is no longer what ``fill`` wrote; empty if there is none."""
+        same = {
+            slot.name: (
+                _bits(_all(self._in, self.plan.inputs, slot, sets)) == _bits(self._filled[slot.name])
+            ).all()
+            for slot in self.plan.inputs.slots
+            if slot.nbytes
+        }
+        if not same:
+            return ""
+        found = torch.stack(list(same.values())).tolist()
+        return next((name for name, equal in zip(same, found, strict=True) if not equal), "")
 
     def inputs_of(self, index: int) -> dict[str, torch.Tensor]:
         """Return views of the inputs in set ``index``."""
@@ -131,38 +173,28 @@ class CudaArena:
         slack = nbytes - _WIDTH - distance * (_ROWS - 1)
         return begin + int(self._random.integers(slack, endpoint=True)), distance, _ROWS
 
-    def poison(self, request: int, index: int) -> None:
-        """Overwrite the outputs and guard zones of set ``index`` with the plausible values of ``request``."""
-        stride = self.plan.outputs.stride
-        variant = int(self._variants[request, index - self._starts[request]])
-        self._out[index * stride : (index + 1) * stride].copy_(self._poisons[variant])
-
-    def lend(self, index: int, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Put the inputs that are written in place where the poison of set ``index`` is."""
-        for name, view in _views(self._out, self._lent, index).items():
-            view.copy_(inputs[name])
-
-    def settle(self) -> None:
-        """Wait until everything is written, drive it out of the L2 cache, and see that nobody else is at work.
-
-        Raises
-        ------
-        DeviceBusy
-            If somebody is, and does not come to an end.
-        """
-        self._device.synchronize()
-        end = time.monotonic() + _PATIENCE_S
-        while not self._undisturbed():
-            if time.monotonic() > end:
-                raise DeviceBusy(
-                    "the device is not idle between requests: the candidate, or another program, is at work on it"
-                )
-
-    def _undisturbed(self) -> bool:
-        start = time.perf_counter()
+    def settle(self) -> bool:
+        """Drive what was written out of the L2 cache; return whether nobody else was at work since ``fill``."""
         self._device.flush()
-        self._device.synchronize()
-        return time.perf_counter() - start < _IDLE_S + self._device.flush_s
+        return self._device.took_ms() < self._least_ms + self._calls * self._call_ms + _SLACK_MS
+
+    def _learn(self) -> None:
+        """Find out what ``fill`` and ``settle`` take, while no candidate has this memory yet."""
+        slots = (*self.plan.inputs.slots, *self._lent.slots)
+        empty = {
+            slot.name: torch.zeros(slot.shape, dtype=getattr(torch, slot.dtype), device=self._device.name)
+            for slot in slots
+        }
+        most = self.plan.inputs.sets
+        self.prepare([range(most)])
+        took: dict[int, float] = {}
+        for calls in (1, most):
+            for _ in range(_LESSONS):
+                self.fill(0, range(calls), [empty] * calls)
+                self._device.flush()
+                took[calls] = min(took.get(calls, math.inf), self._device.took_ms())
+        self._least_ms = took[1]
+        self._call_ms = max(0.0, took[most] - took[1]) / max(1, most - 1)
 
     def await_idle(self) -> None:
         """Wait until the candidate's context leaves the device to ours, which it does when it has nothing to do."""
@@ -218,6 +250,7 @@ class CudaArena:
     def close(self) -> None:
         """Unmap the memory and close the descriptors."""
         self._device.synchronize()
+        self._filled.clear()
         del self._in, self._out
         for block, nbytes, descriptor in self._blocks:
             self._driver.free(block, nbytes)
@@ -229,6 +262,31 @@ class CudaArena:
         block, descriptor = self._driver.allocate(nbytes)
         self._blocks.append((block, nbytes, descriptor))
         return torch.as_tensor(block, device=self._device.name)
+
+
+def _stacked(contents: Sequence[Mapping[str, torch.Tensor]], name: str) -> torch.Tensor:
+    """Return ``[calls, *shape]``, without a copy where there is one call only."""
+    if len(contents) == 1:
+        return contents[0][name].unsqueeze(0)
+    return torch.stack([inputs[name] for inputs in contents])
+
+
+def _all(memory: torch.Tensor, region: Region, slot: Slot, sets: range) -> torch.Tensor:
+    """Return ``[sets, *shape]``: a view of one tensor in each of ``sets``."""
+    kind: torch.dtype = getattr(torch, slot.dtype)
+    if slot.numel == 0:
+        return torch.empty((len(sets), *slot.shape), dtype=kind, device=memory.device)
+    whole = memory[: region.stride * region.sets].view(kind)
+    inner = torch.empty(slot.shape, device="meta").stride()
+    stride = region.stride // kind.itemsize
+    return whole.as_strided(
+        (len(sets), *slot.shape), (stride, *inner), sets.start * stride + slot.offset // kind.itemsize
+    )
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the same elements as integers: NaN is equal to itself there."""
+    return tensor.view(_CARRIERS[tensor.itemsize])
 
 
 def _views(memory: torch.Tensor, region: Region, index: int) -> dict[str, torch.Tensor]:

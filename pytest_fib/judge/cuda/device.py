@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from functools import cached_property
 
 import torch
@@ -23,6 +22,7 @@ class Device:
         self.properties = torch.cuda.get_device_properties(self._ordinal)
         self._tiny = torch.zeros(1, device=name)
         self._flushed = torch.empty(2 * self.properties.L2_cache_size, dtype=torch.uint8, device=name)
+        self._began, self._ended = (_event() for _ in range(2))
         self.driver = Driver(self._ordinal)
 
     @property
@@ -32,19 +32,28 @@ class Device:
         return f"{major}.{minor}{'a' if major >= 9 else ''}"
 
     @cached_property
-    def flush_s(self) -> float:
-        """Seconds that a flush takes where nobody else is at work."""
+    def flush_ms(self) -> float:
+        """Milliseconds that a flush takes where nobody else is at work."""
         took = []
         for _ in range(_PROBES):
-            start = time.perf_counter()
+            self.begin()
             self.flush()
-            self.synchronize()
-            took.append(time.perf_counter() - start)
+            took.append(self.took_ms())
         return statistics.median(took)
 
     def flush(self) -> None:
         """Write twice the size of the L2 cache, so that nothing else is in it; do not wait for it."""
         self._flushed.fill_(1)
+
+    def begin(self) -> None:
+        """Begin work whose time is of interest, see ``took_ms``."""
+        self._began.record()
+
+    def took_ms(self) -> float:
+        """Wait for the end of the work since ``begin`` and return how long the device took for it."""
+        self._ended.record()
+        self._ended.synchronize()
+        return float(self._began.elapsed_time(self._ended))
 
     def touch(self) -> None:
         """Do next to nothing on the device."""
@@ -53,3 +62,7 @@ class Device:
     def synchronize(self) -> None:
         """Wait until all that the judge runs on the device is done."""
         torch.cuda.synchronize(self._ordinal)
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

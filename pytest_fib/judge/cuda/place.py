@@ -1,0 +1,166 @@
+"""A CUDA device as a place where calls run, and how latencies are taken there.
+
+Calls are enqueued behind a gate, so that "go" starts the device alone, so many of them that the hand-over is small
+beside the request. One context serves all trials of a workload: making one takes as long as some hundred requests.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_fib.border.arena import Plan
+from pytest_fib.data.devices import visible_gpu
+from pytest_fib.data.evaluation import Clock
+from pytest_fib.judge.arena import Arena
+from pytest_fib.judge.bench import Bench, Gate, Request
+from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
+from pytest_fib.judge.cuda.arena import CudaArena
+from pytest_fib.judge.cuda.boundary import SOURCES, Boundary
+from pytest_fib.judge.cuda.device import Device
+from pytest_fib.judge.cuda.schedule import MOST_CALLS, calls_per_request, gated_schedule
+from pytest_fib.judge.failures import DeviceBusy
+from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.places import PLACES, Measured, Stand
+from pytest_fib.judge.schedule import PROBES, Schedule
+from pytest_fib.judge.trials import Slack, Trial
+
+_ARENA_BYTES = 4 << 30
+_WAITING = Slack(
+    single=30_000.0, lead=150_000.0
+)  # launches hide behind each other; a context has to come back
+_GATED = Slack(single=1_500.0, lead=150_000.0)
+_RULED, _RULED_CALLS = 4, 64  # requests from which a boundary is read, and their calls
+_CLAIMS = 3  # requests that the candidate times as well
+_INNER_PATIENCE_S = 1.0  # the first use of CUPTI takes a while
+_SHRINK = 4
+
+
+class CudaPlace:
+    """The device ``name`` (``cuda:N``); making it makes the judge's context there."""
+
+    is_device = True
+    arena_bytes = _ARENA_BYTES
+    most_sets = MOST_CALLS + PLACES
+    shares_writable = True
+    candidates_last = True
+
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+        self._device = Device(name)
+        self.visible = visible_gpu(name, environ)
+        self.architecture = self._device.capability
+        self._boundary: Boundary | None = None
+
+    def arena(self, plan: Plan, random: np.random.Generator) -> Arena:
+        """Return device memory of the judge's own."""
+        return CudaArena(plan, random, self._device)
+
+    def measure(self, stand: Stand) -> Measured:
+        """Take latencies behind a gate; of solutions that wait for results, from "go" to "done"."""
+        with stand.candidate(0) as candidate:
+            probes = stand.bench.run(candidate, [Request()] * PROBES)
+            try:
+                return self._gated(stand, candidate, probes)
+            except CannotGate:
+                if candidate.alive:
+                    return self._waiting(stand, candidate, probes)
+            except DeviceBusy:  # streams that wait for each other do not leave the device alone
+                candidate.kill()
+        stand.bench.taken.clear()
+        with stand.candidate(1) as candidate:
+            probes = stand.bench.run(candidate, [Request()] * PROBES)
+            return self._waiting(stand, candidate, probes)
+
+    def _waiting(self, stand: Stand, candidate: Candidate, probes: list[Interval]) -> Measured:
+        bench = stand.bench
+        single = several = stand.handover(bench, 1, 1)
+        schedule = stand.schedule(probes, single)
+        calls = schedule.calls_per_request
+        if calls > 1:
+            several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
+        trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
+        return Measured(trials, schedule, several, single, _WAITING)
+
+    def _gated(self, stand: Stand, candidate: Candidate, probes: list[Interval]) -> Measured:
+        call_s = 2e-9 * max(probe.elapsed for probe in probes[1:])
+        bench = replace(stand.bench, gate=Gate(call_s))
+        handover = stand.handover(bench, 1, 1)  # a device's work does not begin later for more of it
+        alone = [bench.run(candidate, [Request()])[0] for _ in range(PROBES)]
+        call_ns = max(1.0, min(interval.elapsed for interval in alone) - handover.ordinary)
+        schedule = self._schedule(stand, bench, candidate, call_ns)
+        trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
+        boundary = self._ruled(stand, bench, handover)
+        between, claimed = boundary.between(_per_call(trials, schedule, handover), 0.0)
+        calls = schedule.calls_per_request
+        if boundary.matters(_per_call(trials, schedule, handover)):
+            claim = _claim(bench, candidate, calls)
+            between, claimed = boundary.between(_per_call(trials, schedule, handover), claim)
+        clock: Clock = "cupti" if claimed else "gated"
+        return Measured(trials, schedule, handover, handover, _GATED, clock, between)
+
+    @staticmethod
+    def _schedule(stand: Stand, bench: Bench, candidate: Candidate, call_ns: float) -> Schedule:
+        """Return a schedule of requests that fit the device's queue; the requests that try it are warm-up."""
+        sets = bench.arena.plan.inputs.sets
+        calls = calls_per_request(call_ns, sets)
+        while calls > 1:
+            try:
+                bench.run(candidate, [Request(calls)], verify=0, verify_later=True)
+                break
+            except CannotGate:
+                if not candidate.alive:
+                    raise
+                calls //= _SHRINK
+        return gated_schedule(
+            stand.sampling,
+            max(1, calls),
+            call_ns,
+            stand.reference_ns(),
+            bench.inputs.varied,
+            bench.arena.plan.outputs.stride,
+        )
+
+    def _ruled(self, stand: Stand, bench: Bench, handover: Handover) -> Boundary:
+        """Return what lies between two calls, measured once per session with kernels of the judge's own."""
+        if self._boundary is None:
+            found = []
+            apart = stand.apart(bench)
+            calls = min(bench.arena.plan.inputs.sets, _RULED_CALLS)
+            for source in SOURCES:
+                with stand.trusted(source) as candidate:
+                    replace(apart, gate=None).run(candidate, [Request()] * PROBES, verify=0)
+                    taken = apart.run(candidate, [Request(calls)] * _RULED, verify=0)
+                    period = statistics.median(interval.elapsed for interval in taken) - handover.ordinary
+                    claim = _claim(apart, candidate, calls)
+                    if claim > 0:
+                        found.append(period / calls - claim)
+            self._boundary = Boundary.of(found)
+        return self._boundary
+
+
+def _per_call(trials: list[Trial], schedule: Schedule, handover: Handover) -> float:
+    ordinary = Request(schedule.calls_per_request)
+    elapsed = [
+        interval.elapsed
+        for trial in trials
+        for request, interval in zip(trial.requests, trial.intervals, strict=True)
+        if request == ordinary
+    ]
+    return max(1.0, statistics.median(elapsed) - handover.ordinary) / schedule.calls_per_request
+
+
+def _claim(bench: Bench, candidate: Candidate, calls: int) -> float:
+    """Return the nanoseconds that one call takes by the clock in the candidate's process; 0 if it does not say."""
+    assert bench.gate is not None
+    inner = replace(bench, gate=replace(bench.gate, inner=True, beforehand_s=_INNER_PATIENCE_S))
+    claims = []
+    for _ in range(_CLAIMS):
+        try:
+            inner.run(candidate, [Request(calls)], verify=0, verify_later=True)
+        except CannotGate:
+            return 0.0
+        claims.append(candidate.claim)
+    return statistics.median(claims)
