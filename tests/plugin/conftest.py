@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-import pytest_fib.fixtures  # pytester forgets what an inner run imported, and torch cannot be imported twice
-import pytest_fib.judge  # noqa: F401
+# pytester forgets what an inner run imported first: torch cannot be imported twice, the others need not be.
+import pytest_fib.fixtures
+import pytest_fib.guard
+import pytest_fib.judge
+import pytest_fib.report.failure
+import pytest_fib.report.table  # noqa: F401
 
 REFERENCE = "def run(x):\n    return x\n"
 

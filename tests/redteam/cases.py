@@ -53,7 +53,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Honest(Case):
-    """An honest but unusual kernel: it must pass."""
+    """An honest but unusual kernel: it must pass.
+
+    Attributes
+    ----------
+    compiles
+        Whether every fresh process compiles for seconds before its first call: then one process makes all calls.
+    """
+
+    compiles: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

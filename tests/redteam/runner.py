@@ -23,6 +23,7 @@ from redteam.cases import Attack, Case, Honest, ProblemName
 
 LEAK = "LEAK:"
 SAMPLING = Sampling(warmup_runs=2, iterations=8, trials=3, budget_s=None)
+ONE_TRIAL = Sampling(warmup_runs=2, iterations=24, trials=1, budget_s=None)
 # Seconds for all calls of a case together, and for building or loading it.
 _PATIENCE = {"normal": (30.0, 60.0), "alone": (30.0, 60.0), "short": (1.0, 4.0)}
 _GONE_S = 5.0
@@ -120,22 +121,24 @@ class Lab:
 
     def __init__(self, folder: Path, canaries: Canaries) -> None:
         self._folder = folder
-        self._sessions: dict[tuple[str, bool], JudgeSession] = {}
+        self._sessions: dict[tuple[str, bool, Sampling], JudgeSession] = {}
         self._costs: dict[tuple[ProblemName, bool], float] = {}
         self._layers: frozenset[str] | None = None
         self.canaries = canaries
         self.marker = f"rt{secrets.token_hex(6)}"  # a command name holds 15 characters
 
-    def session(self, patience: str = "normal", strict: bool = False) -> JudgeSession:
+    def session(
+        self, patience: str = "normal", strict: bool = False, sampling: Sampling = SAMPLING
+    ) -> JudgeSession:
         """Return the session with the given patience."""
-        key = (patience, strict)
+        key = (patience, strict, sampling)
         if key not in self._sessions:
             calls_s, build_s = _PATIENCE[patience]
             self._sessions[key] = JudgeSession(
                 JudgeConfig(
                     secret=secrets.token_bytes(32),
                     limits=Limits(timeout_s=calls_s, build_timeout_s=build_s, memory_bytes=4 << 30),
-                    sampling=SAMPLING,
+                    sampling=sampling,
                     cache_dir=self._folder / "cache",
                     strict=strict,
                 )
@@ -147,9 +150,10 @@ class Lab:
         patience = "normal"
         if isinstance(case, Attack):
             patience, strict = case.patience, case.strict
-        if patience == "alone" and (patience, strict) in self._sessions:
-            self._sessions.pop((patience, strict)).close()
-        session = self.session(patience, strict)
+        if patience == "alone" and (patience, strict, SAMPLING) in self._sessions:
+            self._sessions.pop((patience, strict, SAMPLING)).close()
+        compiles = isinstance(case, Honest) and case.compiles
+        session = self.session(patience, strict, ONE_TRIAL if compiles else SAMPLING)
         start = time.monotonic()
         evaluation = session.evaluate(
             problems.definition(case.problem),

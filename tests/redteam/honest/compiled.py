@@ -26,6 +26,7 @@ HONEST = (
     Honest(
         name="torch_compile",
         dps=False,
+        compiles=True,
         source="""
             import torch
             @torch.compile
