@@ -12,11 +12,12 @@ from .shared.paging import (
     INDICES,
     INDPTR,
     LAST_PAGE,
+    MINI,
     PREFILL,
     SCALE,
-    decode_workloads,
-    prefill_page_workloads,
-    prefill_workloads,
+    Cases,
+    Families,
+    rows,
 )
 
 
@@ -202,62 +203,17 @@ FAMILIES = {
 }
 
 
-SCALE_64, SCALE_128 = 1 / math.sqrt(64), 1 / math.sqrt(128)
 H4_KV2_D64 = {"num_qo_heads": 4, "num_kv_heads": 2, "head_dim": 64}
 H32_KV8_D128 = {"num_qo_heads": 32, "num_kv_heads": 8, "head_dim": 128}
+KINDS = Families(DECODE_TOKENS, DECODE_PAGES, PREFILL_TOKENS, PREFILL_PAGES)
+SERVED = Cases(
+    decode_tokens=((1, 128, 11), (4, 4096, 2000), (16, 16384, 9000), (64, 65536, 58966)),
+    decode_pages=((1, 4, 1), (4, 64, 40), (16, 256, 200), (64, 1024, 960)),
+    prefill_tokens=((1, 1, 128, 17), (1, 127, 256, 127), (8, 1000, 4096, 2000), (32, 8192, 16384, 12000)),
+    prefill_pages=((1, 1, 4, 1), (1, 127, 8, 2), (8, 1000, 64, 40), (32, 8192, 256, 200)),
+)
 
 TABLE = [
-    # trace set, family, sizes of the constant axes, workloads
-    (
-        "mini",
-        DECODE_TOKENS,
-        {**H4_KV2_D64, "page_size": 1},
-        decode_workloads(SCALE_64, (1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
-    ),
-    (
-        "mini",
-        DECODE_PAGES,
-        {**H4_KV2_D64, "page_size": 16},
-        decode_workloads(SCALE_64, (1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
-    ),
-    (
-        "mini",
-        PREFILL_TOKENS,
-        {**H4_KV2_D64, "page_size": 1},
-        prefill_workloads(SCALE_64, (1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
-    ),
-    (
-        "mini",
-        PREFILL_PAGES,
-        {**H4_KV2_D64, "page_size": 16},
-        prefill_page_workloads(SCALE_64, (1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
-    ),
-    (
-        "flashinfer",
-        DECODE_TOKENS,
-        {**H32_KV8_D128, "page_size": 1},
-        decode_workloads(SCALE_128, (1, 128, 11), (4, 4096, 2000), (16, 16384, 9000), (64, 65536, 58966)),
-    ),
-    (
-        "flashinfer",
-        DECODE_PAGES,
-        {**H32_KV8_D128, "page_size": 64},
-        decode_workloads(SCALE_128, (1, 4, 1), (4, 64, 40), (16, 256, 200), (64, 1024, 960)),
-    ),
-    (
-        "flashinfer",
-        PREFILL_TOKENS,
-        {**H32_KV8_D128, "page_size": 1},
-        prefill_workloads(
-            SCALE_128, (1, 1, 128, 17), (1, 127, 256, 127), (8, 1000, 4096, 2000), (32, 8192, 16384, 12000)
-        ),
-    ),
-    (
-        "flashinfer",
-        PREFILL_PAGES,
-        {**H32_KV8_D128, "page_size": 64},
-        prefill_page_workloads(
-            SCALE_128, (1, 1, 4, 1), (1, 127, 8, 2), (8, 1000, 64, 40), (32, 8192, 256, 200)
-        ),
-    ),
+    *rows("mini", KINDS, H4_KV2_D64, 16, 1 / math.sqrt(64), MINI),
+    *rows("flashinfer", KINDS, H32_KV8_D128, 64, 1 / math.sqrt(128), SERVED),
 ]

@@ -13,11 +13,12 @@ from .shared.paging import (
     INDICES,
     INDPTR,
     LAST_PAGE,
+    MINI,
     PREFILL,
     SCALE,
-    decode_workloads,
-    prefill_page_workloads,
-    prefill_workloads,
+    Cases,
+    Families,
+    rows,
 )
 
 
@@ -218,61 +219,15 @@ FAMILIES = {
 DEEPSEEK_SCALE = 0.1352337788608801  # 1 / sqrt(128 + 64), times the square of YaRN's factor for long contexts
 H4 = {"num_qo_heads": 4, "head_dim_ckv": 64, "head_dim_kpe": 16}
 H16 = {"num_qo_heads": 16, "head_dim_ckv": 512, "head_dim_kpe": 64}
+KINDS = Families(DECODE_TOKENS, DECODE_PAGES, PREFILL_TOKENS, PREFILL_PAGES)
+SERVED = Cases(
+    decode_tokens=((1, 128, 8), (4, 8192, 4000), (16, 65536, 20000), (64, 131072, 75145)),
+    decode_pages=((1, 4, 1), (4, 128, 64), (16, 1024, 320), (64, 2048, 1200)),
+    prefill_tokens=((1, 1, 128, 5), (1, 33, 128, 34), (8, 1000, 8192, 2000), (32, 8192, 32768, 17759)),
+    prefill_pages=((1, 1, 4, 1), (1, 33, 8, 1), (8, 1000, 128, 40), (32, 8192, 512, 290)),
+)
 
 TABLE = [
-    # trace set, family, sizes of the constant axes, workloads
-    (
-        "mini",
-        DECODE_TOKENS,
-        {**H4, "page_size": 1},
-        decode_workloads(DEEPSEEK_SCALE, (1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
-    ),
-    (
-        "mini",
-        DECODE_PAGES,
-        {**H4, "page_size": 16},
-        decode_workloads(DEEPSEEK_SCALE, (1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
-    ),
-    (
-        "mini",
-        PREFILL_TOKENS,
-        {**H4, "page_size": 1},
-        prefill_workloads(DEEPSEEK_SCALE, (1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
-    ),
-    (
-        "mini",
-        PREFILL_PAGES,
-        {**H4, "page_size": 16},
-        prefill_page_workloads(DEEPSEEK_SCALE, (1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
-    ),
-    (
-        "flashinfer",
-        DECODE_TOKENS,
-        {**H16, "page_size": 1},
-        decode_workloads(
-            DEEPSEEK_SCALE, (1, 128, 8), (4, 8192, 4000), (16, 65536, 20000), (64, 131072, 75145)
-        ),
-    ),
-    (
-        "flashinfer",
-        DECODE_PAGES,
-        {**H16, "page_size": 64},
-        decode_workloads(DEEPSEEK_SCALE, (1, 4, 1), (4, 128, 64), (16, 1024, 320), (64, 2048, 1200)),
-    ),
-    (
-        "flashinfer",
-        PREFILL_TOKENS,
-        {**H16, "page_size": 1},
-        prefill_workloads(
-            DEEPSEEK_SCALE, (1, 1, 128, 5), (1, 33, 128, 34), (8, 1000, 8192, 2000), (32, 8192, 32768, 17759)
-        ),
-    ),
-    (
-        "flashinfer",
-        PREFILL_PAGES,
-        {**H16, "page_size": 64},
-        prefill_page_workloads(
-            DEEPSEEK_SCALE, (1, 1, 4, 1), (1, 33, 8, 1), (8, 1000, 128, 40), (32, 8192, 512, 290)
-        ),
-    ),
+    *rows("mini", KINDS, H4, 16, DEEPSEEK_SCALE, MINI),
+    *rows("flashinfer", KINDS, H16, 64, DEEPSEEK_SCALE, SERVED),
 ]

@@ -446,13 +446,13 @@ def _tokens(*lengths: int) -> list[dict[str, float]]:
 
 
 CONTEST = (1, 7, 14, 15, 16, 32, *range(52, 60), 62, 80, 901, 11948, 14107)
-SMALL = _tokens(1, 7, 16, 33)
-SERVED = _tokens(1, 16, 64, 901, 4096)
+FEW, MANY = (1, 7, 16, 33), (1, 16, 64, 901, 4096)
+SMALL, SERVED = _tokens(*FEW), _tokens(*MANY)
 
 TABLE = [
     # trace set, family, sizes of the constant axes, workloads
-    ("mini", DEEPSEEK, _sizes(256, 128, 8, 256, 32), _offsets(32, 8, 1, 7, 16, 33)),
-    ("mini", KIMI, _sizes(256, 128, 8, 16), _offsets(16, 1, 1, 7, 16)),
+    ("mini", DEEPSEEK, _sizes(256, 128, 8, 256, 32), _offsets(32, 8, *FEW)),
+    ("mini", KIMI, _sizes(256, 128, 8, 16), _offsets(16, 1, *FEW[:3])),
     ("mini", KIMI, _sizes(256, 128, 8, 48, 12), _offsets(12, 4, 2, 7, 16, 33)),
     ("mini", RENORM, _sizes(128, 256, 4, 8), SMALL),
     ("mini", FP4_RENORM, _sizes(128, 64, 4, 16), SMALL),
@@ -460,8 +460,8 @@ TABLE = [
     ("mini", FP4_ROUTED, _sizes(128, 64, 4, 16), SMALL),
     ("mini", FP8_RENORM, _sizes(128, 64, 4, 16), SMALL),
     ("mini", FP8_LLAMA4, _sizes(128, 64, 1, 8), SMALL),
-    ("flashinfer", KIMI, _sizes(7168, 2048, 8, 384, 48), _offsets(48, 8, 1, 16, 64, 901, 4096)),
-    ("flashinfer", KIMI, _sizes(7168, 2048, 8, 384), _offsets(384, 1, 1, 16, 64, 901, 4096)),
+    ("flashinfer", KIMI, _sizes(7168, 2048, 8, 384, 48), _offsets(48, 8, *MANY)),
+    ("flashinfer", KIMI, _sizes(7168, 2048, 8, 384), _offsets(384, 1, *MANY)),
     ("flashinfer", RENORM, _sizes(2048, 768, 8, 128), SERVED),
     ("flashinfer", RENORM, _sizes(2048, 512, 10, 128), SERVED),
     ("flashinfer", FP4_RENORM, _sizes(2048, 768, 8, 128), SERVED),

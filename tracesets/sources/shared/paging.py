@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 Workload = dict[str, float]
+Row = tuple[str, str, dict[str, int], list[Workload]]
 
 INDPTR = ("int32", "len_indptr")
 INDICES = {"kv_indptr": INDPTR, "kv_indices": ("int32", "num_kv_indices")}
@@ -56,3 +59,44 @@ def prefill_workloads(sm_scale: float, *cases: tuple[int, int, int, int]) -> lis
 def prefill_page_workloads(sm_scale: float, *cases: tuple[int, int, int, int]) -> list[Workload]:
     """Turn (batch_size, total_q, num_pages, num_kv_indices) into workloads for pages of several tokens."""
     return [{**case, "batch_size": case["len_indptr"] - 1} for case in prefill_workloads(sm_scale, *cases)]
+
+
+@dataclass(frozen=True)
+class Families:
+    """Name patterns: decode and prefill, each over pages of one token and over pages of several."""
+
+    decode_tokens: str
+    decode_pages: str
+    prefill_tokens: str
+    prefill_pages: str
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The workloads of the four families, as the functions above take them."""
+
+    decode_tokens: tuple[tuple[int, int, int], ...]
+    decode_pages: tuple[tuple[int, int, int], ...]
+    prefill_tokens: tuple[tuple[int, int, int, int], ...]
+    prefill_pages: tuple[tuple[int, int, int, int], ...]
+
+
+MINI = Cases(
+    decode_tokens=((1, 16, 9), (3, 64, 40), (4, 8, 3), (2, 512, 150)),
+    decode_pages=((1, 4, 1), (3, 16, 9), (4, 8, 3), (2, 64, 12)),
+    prefill_tokens=((1, 7, 16, 7), (1, 1, 64, 33), (3, 50, 128, 90), (2, 30, 64, 20)),
+    prefill_pages=((1, 9, 4, 1), (3, 40, 16, 9), (4, 3, 8, 3), (6, 64, 16, 20)),
+)
+
+
+def rows(
+    traceset: str, families: Families, heads: dict[str, int], page_size: int, sm_scale: float, cases: Cases
+) -> list[Row]:
+    """Return the rows of a table for all four families; pages of several tokens have ``page_size`` of them."""
+    tokens, pages = {**heads, "page_size": 1}, {**heads, "page_size": page_size}
+    return [
+        (traceset, families.decode_tokens, tokens, decode_workloads(sm_scale, *cases.decode_tokens)),
+        (traceset, families.decode_pages, pages, decode_workloads(sm_scale, *cases.decode_pages)),
+        (traceset, families.prefill_tokens, tokens, prefill_workloads(sm_scale, *cases.prefill_tokens)),
+        (traceset, families.prefill_pages, pages, prefill_page_workloads(sm_scale, *cases.prefill_pages)),
+    ]
