@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -28,16 +29,26 @@ def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="session")
-def generate() -> ModuleType:
-    """The generator script of the trace sets, as a module."""
-    path = ROOT / "tracesets" / "generate.py"
-    spec = importlib.util.spec_from_file_location("fib_tracesets_generate", path)
+def _load(path: Path, name: str = "") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name or f"fib_{path.parent.name}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def load_script() -> Callable[[Path], ModuleType]:
+    """Makes a module of a script, or of a copy, which then works on the folder that it lies in."""
+    return _load
+
+
+@pytest.fixture(scope="session")
+def generate() -> ModuleType:
+    """The generator script of the trace sets, as a module."""
+    return _load(ROOT / "tracesets" / "generate.py")
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +63,4 @@ def shared_dataset() -> Path:
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The made-up evaluations of ``tests/report/synthetic.py``."""
-    if "synthetic" not in sys.modules:
-        path = Path(__file__).parent / "report" / "synthetic.py"
-        spec = importlib.util.spec_from_file_location("synthetic", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["synthetic"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["synthetic"]
+    return _load(Path(__file__).parent / "report" / "synthetic.py", "synthetic")

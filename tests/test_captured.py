@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -23,15 +23,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(tmp_path_factory: pytest.TempPathFactory, generate: ModuleType) -> Path:
     """A dataset of the captured workloads: the official interfaces with our references."""
-    spec = importlib.util.spec_from_file_location(
-        "fib_generate_for_captured", ROOT / "tracesets" / "generate.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
     root = tmp_path_factory.mktemp("captured")
     for op_type, name in DEFINITIONS.items():
         interface = json.loads((SHARED / "interfaces" / op_type / f"{name}.json").read_text())

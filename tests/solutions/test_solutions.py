@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ import pytest
 
 from pytest_fib.data.readers import read_definition, read_solution
 
+Load = Callable[[Path], ModuleType]
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SOLUTIONS = ROOT / "solutions"
@@ -30,16 +31,6 @@ def paths(group: str) -> list[Path]:
 
 
 KITS = sorted(path.parent for path in SOLUTIONS.glob("starter_kit/*/config.toml"))
-
-
-def load_generator(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fib_solutions_generate", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def language(path: Path) -> str:
@@ -128,14 +119,16 @@ def test_larger_definitions_share_the_sources_that_the_small_ones_prove() -> Non
         assert read_solution(path).solution.sources in proven
 
 
-def test_files_are_up_to_date() -> None:
-    assert load_generator(SOLUTIONS / "generate.py").main(["--check"]) == 0
+def test_files_are_up_to_date(load_script: Load) -> None:
+    assert load_script(SOLUTIONS / "generate.py").main(["--check"]) == 0
 
 
-def test_generate_notices_and_repairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_notices_and_repairs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], load_script: Load
+) -> None:
     copy = tmp_path / "solutions"
     shutil.copytree(SOLUTIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    generator = load_generator(copy / "generate.py")
+    generator = load_script(copy / "generate.py")
     source = copy / "src" / "shared" / "attention.h"
     source.write_text(source.read_text() + "// longer\n")
     (copy / "mini" / "gemm" / "forgotten.json").write_text("{}")

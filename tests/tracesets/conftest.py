@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,23 +14,34 @@ from pytest_fib.data.readers import read_definition
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"fib_{path.stem}_under_test", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+Reference = Callable[[str], dict[str, Any]]
+
+
+def normal(seed: int, *shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(torch.bfloat16)
+
+
+def int32(values: list[int]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int32)
+
+
+def visible_tokens(
+    row: int, queries: list[int], pages: list[list[int]], last: list[int], page_size: int
+) -> list[tuple[int, int]]:
+    """Page and place of the tokens that query ``row`` of packed sequences sees in a paged cache.
+
+    Sequence b has ``queries[b]`` queries and its tokens in ``pages[b]``, ``last[b]`` of them on the last one.
+    """
+    b = next(b for b in range(len(queries)) if row < sum(queries[: b + 1]))
+    i = row - sum(queries[:b])
+    tokens = [(page, t) for page in pages[b] for t in range(page_size)]
+    if pages[b]:
+        tokens = tokens[: len(tokens) - page_size + last[b]]
+    return tokens[: max(0, i + 1 + len(tokens) - queries[b])]
 
 
 @pytest.fixture(scope="session")
-def generate_copy() -> Callable[[Path], ModuleType]:
-    """Loads another copy of the generator, which then works on the folder that it lies in."""
-    return load
-
-
-@pytest.fixture(scope="session")
-def reference() -> Callable[[str], dict[str, Any]]:
+def reference() -> Reference:
     """Loads the reference of a mini definition: the functions of its module by name."""
 
     def load_reference(name: str) -> dict[str, Any]:

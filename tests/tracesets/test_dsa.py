@@ -13,15 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from .conftest import Reference, normal
+
 TRACESETS = Path(__file__).resolve().parents[2] / "tracesets"
-Reference = Callable[[str], dict[str, Any]]
 HEADS, CKV, KPE = 4, 64, 16
 INDEXER = "dsa_topk_indexer_fp8_h8_d32_topk32_ps16"
 INDEX_HEADS, DIM, PAGE, TOPK = 8, 32, 16, 32
-
-
-def normal(seed: int, *shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(torch.bfloat16)
 
 
 @pytest.mark.parametrize(("page_size", "topk"), [(1, 32), (16, 64)])

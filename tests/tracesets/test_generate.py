@@ -38,11 +38,11 @@ def test_every_generated_file_is_up_to_date(generate: ModuleType) -> None:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, generate_copy: Load) -> ModuleType:
+def elsewhere(tmp_path: Path, load_script: Load) -> ModuleType:
     """A generator with its own copy of the trace sets."""
     copy = tmp_path / "tracesets"
     shutil.copytree(TRACESETS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    return generate_copy(copy / "generate.py")
+    return load_script(copy / "generate.py")
 
 
 @pytest.mark.parametrize("kind", ["definitions", "workloads"])

@@ -9,17 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-Reference = Callable[[str], dict[str, Any]]
+from .conftest import Reference, int32, normal, visible_tokens
+
 NAME = "gqa_paged_prefill_causal_h4_kv2_d64_ps"
 HEADS, GROUP = 4, 2
-
-
-def normal(seed: int, *shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(torch.bfloat16)
-
-
-def int32(values: list[int]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.int32)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +49,7 @@ def test_a_query_sees_the_tokens_up_to_its_own(
     keys, values = k.double().numpy(), v.double().numpy()
 
     def seen(row: int, head: int) -> tuple[Any, list[tuple[Any, Any]]]:
-        b = next(b for b in range(len(queries)) if row < sum(queries[: b + 1]))
-        i = row - sum(queries[:b])
-        tokens = [(page, t) for page in pages[b] for t in range(page_size)]
-        if pages[b]:
-            tokens = tokens[: len(tokens) - page_size + last[b]]
-        visible = tokens[: max(0, i + 1 + len(tokens) - queries[b])]
+        visible = visible_tokens(row, queries, pages, last, page_size)
         pairs = [(keys[at][head // GROUP], values[at][head // GROUP]) for at in visible]
         return q[row, head].double().numpy(), pairs
 

@@ -9,17 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-Reference = Callable[[str], dict[str, Any]]
+from .conftest import Reference, int32, normal, visible_tokens
+
 HEADS, CKV, KPE = 4, 64, 16
 SCALE = 0.2
-
-
-def normal(seed: int, *shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(torch.bfloat16)
-
-
-def int32(values: list[int]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.int32)
 
 
 PAGED = [
@@ -62,12 +55,7 @@ def test_all_heads_attend_to_the_latent_rows_of_their_sequence(
     content, position = ckv.double().numpy(), kpe.double().numpy()
 
     def seen(row: int, head: int) -> tuple[Any, list[tuple[Any, Any]]]:
-        b = next(b for b in range(len(queries)) if row < sum(queries[: b + 1]))
-        i = row - sum(queries[:b])
-        tokens = [(page, t) for page in pages[b] for t in range(page_size)]
-        if pages[b]:
-            tokens = tokens[: len(tokens) - page_size + last[b]]
-        visible = tokens[: max(0, i + 1 + len(tokens) - queries[b])]
+        visible = visible_tokens(row, queries, pages, last, page_size)
         query = [*q_nope[row, head].tolist(), *q_pe[row, head].tolist()]
         return query, [([*content[at], *position[at]], content[at]) for at in visible]
 

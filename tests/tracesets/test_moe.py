@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from pytest_fib.data.readers import read_definition, read_workloads
 from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.inputs import Pool, plan_inputs
 
+from .conftest import Reference
+
 MINI = Path(__file__).resolve().parents[2] / "tracesets" / "mini"
 SECRET = bytes(range(32))
 TOKENS = 7
 BF16 = 2.0**-8
 Array = np.ndarray[Any, Any]
-Reference = Callable[[str], dict[str, Any]]
 Chosen = list[tuple[int, float]]
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 
+from .conftest import Reference, normal
+
 NAME = "rope_with_cos_sin_cache_neox_style_d64_rd32"
-Reference = Callable[[str], dict[str, Any]]
-
-
-def normal(seed: int, *shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(torch.bfloat16)
 
 
 def test_pairs_of_channels_turn_like_complex_numbers_and_the_others_stay(reference: Reference) -> None:

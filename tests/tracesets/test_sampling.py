@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-Reference = Callable[[str], dict[str, Any]]
+from .conftest import Reference
+
 Row = list[Fraction]
 VOCABULARY = 1000
 BY_TOP_K = "top_k_sampling_from_probs_v1000"
