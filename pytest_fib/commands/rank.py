@@ -134,7 +134,7 @@ def _board(definition: str, contest: _Contest, rules: _Rules) -> _Board:
     from pytest_fib.measure.board import ranked, standing
 
     named = labels(found for runs in contest.runs.values() for each in runs.values() for found in each)
-    denominators = _denominators(definition, contest, rules.baseline)
+    denominators = _denominators(contest, rules.baseline)
     workloads = contest.workloads()
     solved = {
         workload for runs in contest.runs.values() for workload, found in runs.items() if _latencies(found)
@@ -163,7 +163,7 @@ def _board(definition: str, contest: _Contest, rules: _Rules) -> _Board:
     return _Board(definition, ranked(standings, complete, rules.key), authors, notes)
 
 
-def _denominators(definition: str, contest: _Contest, baseline: str | None) -> dict[str, float]:
+def _denominators(contest: _Contest, baseline: str | None) -> dict[str, float]:
     """One latency per workload for all: noise of the reference, run beside each solution, decides no rank."""
     if baseline is None:
         return {workload: statistics.median(times) for workload, times in contest.references.items()}

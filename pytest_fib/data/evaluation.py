@@ -16,25 +16,26 @@ Verdict = Literal["FASTER", "SAME", "SLOWER", "AMBIGUOUS"]
 class Mismatch:
     """Why one output of one verified call is not accepted.
 
-    ``index`` is the position of the worst element; ``expected`` and ``got`` are its values as Python floats.
-    ``tolerance`` is the rule in words, e.g. ``abs > 0.01 and rel > 0.01``.
+    ``failed`` of ``total`` elements (or choices) are wrong. ``index`` is the position of the worst element, and
+    ``expected`` and ``got`` are its values as Python floats; None where no single element is to blame. ``rule`` is
+    the tolerance in words, e.g. ``abs > 0.01 and rel > 0.01``.
     """
 
     output: str
     call: int
-    problem: str  # "elements out of tolerance", "non-finite values", ...
+    problem: str  # "elements out of tolerance", ...
     failed: int
     total: int
-    index: tuple[int, ...] | None
-    expected: float | None
-    got: float | None
-    absolute_error: float | None
-    relative_error: float | None
     atol: float
     rtol: float
     rule: str
     required_matched_ratio: float
     matched_ratio: float
+    index: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    absolute_error: float | None = None
+    relative_error: float | None = None
     sentence: str = ""  # what is wrong, where counting elements does not say it
 
 

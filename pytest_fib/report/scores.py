@@ -61,10 +61,26 @@ def means_text(records: Iterable[Record]) -> str:
 
 
 def _score(group: Sequence[Record]) -> Score:
+    timed = any(record["speedup"] is not None for record in group)
+    return _row(group, passed_speedups(group), "reference", timed=timed)
+
+
+def _baseline_score(group: Sequence[Record]) -> Score | None:
+    """Return the score against the baseline that ran beside the solution; None where there was none."""
+    gated = [
+        (measurement["ratio"], measurement["gate"]["baseline"])
+        for measurement in (record["measurement"] for record in group if has_passed(record))
+        if measurement is not None and measurement["gate"] is not None and measurement["ratio"]
+    ]
+    if not gated:
+        return None
+    return _row(group, [1 / ratio for ratio, _ in gated], gated[0][1], timed=True)
+
+
+def _row(group: Sequence[Record], speedups: Sequence[float], denominator: str, *, timed: bool) -> Score:
+    """The score of a group, all of one solution on one definition, all measured."""
     measurement = group[0]["measurement"]
     assert measurement is not None
-    speedups = passed_speedups(group)
-    timed = any(record["speedup"] is not None for record in group)
     return Score(
         solution=measurement["solution"],
         solution_hash=measurement["solution_hash"],
@@ -74,30 +90,5 @@ def _score(group: Sequence[Record]) -> Score:
         arithmetic_mean_speedup=arithmetic_mean(speedups) if speedups else None,
         geometric_mean_speedup=geometric_mean(speedups) if speedups else None,
         win_rate=win_rate(speedups, len(group)) if timed else None,
-        denominator="reference",
-    )
-
-
-def _baseline_score(group: Sequence[Record]) -> Score | None:
-    """Return the score against the baseline that ran beside the solution; None where there was none."""
-    gated = [
-        measurement
-        for measurement in (record["measurement"] for record in group if has_passed(record))
-        if measurement is not None and measurement["gate"] is not None and measurement["ratio"] is not None
-    ]
-    if not gated:
-        return None
-    first, found = gated[0], gated[0]["gate"]
-    assert found is not None
-    speedups = [1 / measurement["ratio"] for measurement in gated if measurement["ratio"]]
-    return Score(
-        solution=first["solution"],
-        solution_hash=first["solution_hash"],
-        definition=first["definition"],
-        workloads=len(group),
-        passed=sum(map(has_passed, group)),
-        arithmetic_mean_speedup=arithmetic_mean(speedups),
-        geometric_mean_speedup=geometric_mean(speedups),
-        win_rate=win_rate(speedups, len(group)),
-        denominator=found["baseline"],
+        denominator=denominator,
     )

@@ -46,8 +46,7 @@ def _cu_seqlens(problem: Problem) -> Recipe:
         raise rules.impossible(problem, f"{tokens} tokens belong to no sequence")
 
     def draw(rng: np.random.Generator, lookup: Lookup) -> Array:
-        least = rules.at_least_one_each(tokens, sequences, edges=problem.edges)
-        return rules.offsets(rules.partition(rng, tokens, least, edges=problem.edges), length)
+        return rules.random_offsets(rng, tokens, length, edges=problem.edges)
 
     return Structured(draw)
 

@@ -57,8 +57,7 @@ def recipes(problem: Problem, layout: Layout) -> dict[str, Recipe]:
         raise rules.impossible(problem, f"{queries} queries belong to no sequence")
 
     def qo_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
-        least = rules.at_least_one_each(queries, sequences, edges=problem.edges)
-        return rules.offsets(rules.partition(rng, queries, least, edges=problem.edges), length)
+        return rules.random_offsets(rng, queries, length, edges=problem.edges)
 
     def kv_indptr(rng: np.random.Generator, lookup: Lookup) -> Array:
         most = np.full(sequences, num_pages, dtype=np.int64)

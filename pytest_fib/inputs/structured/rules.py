@@ -76,6 +76,12 @@ def offsets(parts: Array, length: int) -> Array:
     return np.concatenate(([0], np.cumsum(parts)))[:length]
 
 
+def random_offsets(rng: np.random.Generator, total: int, length: int, *, edges: bool = False) -> Array:
+    """Return ``length`` offsets of sequences that share ``total`` at random, one each at least if that suffices."""
+    least = at_least_one_each(total, max(0, length - 1), edges=edges)
+    return offsets(partition(rng, total, least, edges=edges), length)
+
+
 def at_least_one_each(total: int, parts: int, *, edges: bool = False) -> Array:
     """Return minimum sizes: one each if ``total`` suffices for that, else, and with ``edges``, zero."""
     return np.full(parts, 1 if total >= parts and not edges else 0, dtype=np.int64)

@@ -99,25 +99,20 @@ class Indexer:
                 )
             wrong = _chosen(problem, row, got[row], left[row])
             if wrong:
-                mismatch = self._invalid(output, number, row, wrong, len(expected))
+                mismatch = self._invalid(output, number, wrong, len(expected))
                 return Comparison(math.inf, math.inf, mismatch.matched_ratio, mismatch)
         found = compare(f"scores of {output}, sorted", left[None], [right], self.rule, [number])
         if found.mismatch is None or math.isfinite(found.mismatch.got or 0.0):
             return found
         return replace(found, mismatch=replace(found.mismatch, problem="fewer tokens than the reference's"))
 
-    def _invalid(self, output: str, number: int, row: int, wrong: str, rows: int) -> Mismatch:
+    def _invalid(self, output: str, number: int, wrong: str, rows: int) -> Mismatch:
         return Mismatch(
             output=output,
             call=number,
             problem="a choice that is not valid",
             failed=1,
             total=rows,
-            index=None,
-            expected=None,
-            got=None,
-            absolute_error=None,
-            relative_error=None,
             atol=self.rule.atol,
             rtol=self.rule.rtol,
             rule=self.rule.words(),
