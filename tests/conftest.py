@@ -30,12 +30,17 @@ def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _load(path: Path, name: str = "") -> ModuleType:
+    """Make a module of a script, which finds what lies beside it as if it were started."""
     spec = importlib.util.spec_from_file_location(name or f"fib_{path.parent.name}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 

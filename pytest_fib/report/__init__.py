@@ -1,1 +1,1 @@
-"""What becomes of a judged workload: failure text, terminal table, JSON document, trace files, JUnit scalars."""
+"""What becomes of a judged workload: failure text, table, document, traces, JUnit scalars, page, GitHub summary."""

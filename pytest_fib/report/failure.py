@@ -1,4 +1,4 @@
-"""Why an item failed, in the order that CONTRACT promises: status, output, elements, log, command."""
+"""Why an item failed, in the order that docs/solutions.md shows: status, output, elements, log, command."""
 
 from __future__ import annotations
 
