@@ -78,14 +78,6 @@ def cell(measurement: Measurement) -> str:
     return f"{measurement['ratio']:.3f}x {measurement['verdict']}"
 
 
-def is_slower(record: Record) -> bool:
-    """Whether the gate says that the record's solution is slower there, or too unsteady to tell."""
-    measurement = record["measurement"]
-    if measurement is None or measurement["gate"] is None:
-        return False
-    return measurement["verdict"] == "SLOWER" or measurement["gate"]["unsteady"]
-
-
 def gate_lines(records: Sequence[Record]) -> list[str]:
     """Return how often the gate said what, and why it said nothing, where a baseline was named."""
     gated = [

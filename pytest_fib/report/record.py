@@ -156,3 +156,9 @@ def has_passed(record: Record) -> bool:
     """Whether the record is that of a judged workload with status PASSED."""
     measurement = record["measurement"]
     return measurement is not None and measurement["status"] == "PASSED"
+
+
+def stopped_by_gate(record: Record) -> bool:
+    """Whether the record's solution was right and its item failed all the same."""
+    measurement = record["measurement"]
+    return has_passed(record) and measurement is not None and measurement["failure"] is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_fib.data.text import escape
 from pytest_fib.report import gate
-from pytest_fib.report.record import Measurement, Record, has_passed
+from pytest_fib.report.record import Measurement, Record, has_passed, stopped_by_gate
 from pytest_fib.report.scores import means_text
 from pytest_fib.report.text import Line, shorten
 from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
@@ -53,7 +53,9 @@ def table_lines(records: Sequence[Record], *, width: int, row_limit: int | None 
             break
         lines.append(Line(_heading(group, width), {"bold": True}))
         lines += [
-            Line(layout.line(row), {} if has_passed(record) and not gate.is_slower(record) else {"red": True})
+            Line(
+                layout.line(row), {} if has_passed(record) and not stopped_by_gate(record) else {"red": True}
+            )
             for row, record in zip(layout.labelled(group.rows)[:left], group.records, strict=False)
         ]
         left -= len(group.rows)
@@ -188,6 +190,8 @@ def _heading(group: _Group, width: int) -> str:
     means = means_text(group.records)
     names = f"{escape(group.definition)} · {escape(group.solution)}"
     count = f": {sum(map(has_passed, group.records))}/{len(group.records)} passed"
+    stopped = sum(map(stopped_by_gate, group.records))
+    count += f", {stopped} not through the gate" if stopped else ""
     for text in (names + count + (f", speedup {means}" if means else ""), names + count):
         if len(text) <= width:
             return text

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_fib.data.layers import in_words, missing_layers
 from pytest_fib.data.text import escape
-from pytest_fib.report.record import Record, has_passed
+from pytest_fib.report.record import Record, has_passed, stopped_by_gate
 from pytest_fib.report.scores import means_text
 from pytest_fib.report.text import Line, plural
 
@@ -75,7 +75,9 @@ def summary_line(records: Sequence[Record]) -> Line:
     fuzzed = [record["fuzz"] for record in records if record["fuzz"] is not None]
     failed, skipped = len(judged) - passed, len(records) - len(judged) - len(fuzzed) - unjudged
     others = ((failed, "failed"), (unjudged, "failed without a verdict"), (skipped, "skipped"))
-    counts = [f"{passed} passed", *(f"{count} {word}" for count, word in others if count)]
+    slower = sum(map(stopped_by_gate, judged))
+    gated = [f"{slower} of them not through the gate"] if slower else []
+    counts = [f"{passed} passed", *gated, *(f"{count} {word}" for count, word in others if count)]
     text = "fib: " + ", ".join(counts)
     means = means_text(records)
     if means:
@@ -84,5 +86,5 @@ def summary_line(records: Sequence[Record]) -> Line:
     if fuzzed:
         text += f"; {plural(sum(fuzz['judged'] for fuzz in fuzzed), 'further shape')}, "
         text += f"on which {broken} of {plural(len(fuzzed), 'solution')} failed"
-    red, green = failed or unjudged or broken, passed or fuzzed
+    red, green = failed or slower or unjudged or broken, passed or fuzzed
     return Line(text, {"bold": True, **({"red": True} if red else {"green": True} if green else {})})

@@ -89,7 +89,9 @@ class TestVerdicts:
                 "  seen in 7 pairs of fresh processes, and again in 7 others; their ratios scatter by *%",
                 "  pytest --fib-solution=* --fib-baseline=solutions/old.json *batch_size7-00000007",
                 "*vs baseline*",
+                "norm · new: 1/1 passed, 1 not through the gate*",
                 "*x SLOWER*",
+                "fib: 1 passed, 1 of them not through the gate*",
                 "fib: gate: 1 SLOWER",
             ]
         )

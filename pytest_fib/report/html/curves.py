@@ -44,7 +44,11 @@ def _panel(definition: str, results: Sequence[Result]) -> Markup:
     x = logarithmic([1.0, *(speedup for values in speedups.values() for speedup in values)])
     frame = Frame(x, Scale(0.0, 1.0), height=200)
     top, bottom = frame.at(1.0, 1.0), frame.at(1.0, 0.0)
-    marks = [path([top, bottom], "one"), label(top[0] + 3, top[1] + 10, "reference", anchor="start")]
+    left_of_it = x.share(1.0) > 0.5
+    words = label(
+        top[0] + (-3 if left_of_it else 3), top[1] + 10, "reference", anchor="end" if left_of_it else "start"
+    )
+    marks = [path([top, bottom], "one"), words]
     for index, (name, values) in enumerate(speedups.items()):
         curve = fast_p(values, len(solutions[name]))
         points = [frame.at(p, share) for p, share in curve]

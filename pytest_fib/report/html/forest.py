@@ -63,9 +63,10 @@ def _margin(frame: Frame, margin: float) -> Markup:
     one, _ = frame.at(1.0, 0)
     line = path([(one, frame.top), (one, frame.height - frame.bottom)], "one")
     words = label(one, frame.top - 12, f"margin ±{margin:.1%}", class_="a")
+    beside = frame.height - 3
     sides = [
-        label(frame.left, frame.top - 12, "◂ faster", anchor="start", class_="a"),
-        label(frame.width - frame.right, frame.top - 12, "slower ▸", anchor="end", class_="a"),
+        label(frame.left, beside, "◂ faster", anchor="start", class_="a"),
+        label(frame.width - frame.right, beside, "slower ▸", anchor="end", class_="a"),
     ]
     return joined([band, line, words, *sides])
 

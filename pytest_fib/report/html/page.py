@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from importlib.resources import files
 from itertools import islice
 from typing import Any
@@ -45,7 +46,8 @@ def _before_results(run: Run) -> Iterator[Markup]:
     if run.gated:
         yield _gate(run)
     if run.results:
-        yield _section("Scores", tables.scores(run, _SCORES), about=_ABOUT_SCORES)
+        about = f"{_ABOUT_SCORES} {_ABOUT_PASSED}" if run.gated else _ABOUT_SCORES
+        yield _section("Scores", tables.scores(run, _SCORES), about=about)
     yield _section("Failures", failures.failures(run, _FAILURES))
     if run.unjudged:
         yield _section("Not judged", failures.unjudged(run, _REASONS))
@@ -71,6 +73,7 @@ _ABOUT_SCORES = (
     "Speedups are over the definition's reference. Means are over what passed and was timed; the win rate is the "
     "share of all judged workloads that passed and were faster than the reference."
 )
+_ABOUT_PASSED = "Passed is who was right; what the gate said of them is beside it."
 _ABOUT_SIZES = (
     "Both axes are logarithmic. With several axes that vary, size is the one that latency follows best, or their "
     "product."
@@ -135,10 +138,19 @@ def _header(run: Run) -> Markup:
     tiles += [(str(len(run.unjudged)), "not judged", "open")] if run.unjudged else []
     shown = [tag("li", tag("b", count), " ", name, class_=class_) for count, name, class_ in tiles]
     hardware = run.environment.get("hardware")
-    about = " · ".join(part for part in (hardware, run.finished) if isinstance(part, str) and part)
+    about = " · ".join(part for part in (hardware, _moment(run.finished)) if isinstance(part, str) and part)
     return tag(
         "header", tag("h1", _title(run)), tag("p", about, class_="note"), tag("ul", *shown, class_="tiles")
     )
+
+
+def _moment(timestamp: str) -> str:
+    """Return a time to the minute, as people write it; what is no time as it is."""
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return timestamp
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".rstrip()
 
 
 def _title(run: Run) -> str:

@@ -49,7 +49,7 @@ def most_telling(groups: Mapping[str, Sequence[Result]]) -> list[list[Result]]:
 
 
 def figures(workloads: Sequence[Sequence[Result]]) -> Iterator[Markup]:
-    """Yield two figures for each workload, side by side: distribution and course of the samples of its solutions."""
+    """Yield figures for each workload, side by side: its solutions' samples by size and in order, and gate blocks."""
     for results in workloads:
         solutions = {name: found[0] for name, found in list(by_solution(results).items())[:_SERIES]}
         values = [sample for result in solutions.values() for trial in result.trials for sample in trial]
@@ -71,7 +71,7 @@ def figures(workloads: Sequence[Sequence[Result]]) -> Iterator[Markup]:
 
 
 def _telling(results: Sequence[Result]) -> tuple[int, float]:
-    order = {"SLOWER": 0, "AMBIGUOUS": 1}
+    order = {"SLOWER": 0, "UNSTEADY": 0, "AMBIGUOUS": 1}
     return min(order.get(result.verdict, 2) for result in results), -max(result.spread for result in results)
 
 
@@ -87,7 +87,7 @@ def _middle(result: Result) -> float:
 
 
 def _ecdfs(solutions: Mapping[str, Result], x: Scale, label: str) -> Markup:
-    frame = Frame(x, Scale(0.0, 1.0), width=400, height=210)
+    frame = Frame(x, Scale(0.0, 1.0), width=380, height=210)
     marks = []
     for index, (name, result) in enumerate(solutions.items()):
         curve = [frame.at(*point) for point in ecdf([s for trial in result.trials for s in trial])]
@@ -104,7 +104,7 @@ def _ecdfs(solutions: Mapping[str, Result], x: Scale, label: str) -> Markup:
 def _courses(solutions: Mapping[str, Result], y: Scale, label: str) -> Markup:
     """Every sample in the order of measuring, and a bar at each trial's median."""
     longest = max(len(result.trials) for result in solutions.values())
-    frame = Frame(linear(0.0, float(longest)), y, width=460, height=210)
+    frame = Frame(linear(0.0, float(longest)), y, width=440, height=210)
     marks = []
     for index, result in enumerate(solutions.values()):
         marks.append(dots(_sample_dots(frame, result), f"{colour(index)} t"))
@@ -127,7 +127,7 @@ def _blocks(solutions: Mapping[str, Result], label: str) -> list[Markup]:
         return []
     longest = max(map(len, gated.values()))
     y = logarithmic([1.0, *(ratio for blocks in gated.values() for ratio in blocks)])
-    frame = Frame(linear(0.5, longest + 0.5), y, width=400, height=210)
+    frame = Frame(linear(0.5, longest + 0.5), y, width=380, height=210)
     marks = [segments([(frame.at(0.5, 1.0), frame.at(longest + 0.5, 1.0))], "one")]
     for index, blocks in gated.items():
         points = [frame.at(number, ratio) for number, ratio in enumerate(blocks, 1)]

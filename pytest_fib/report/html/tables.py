@@ -127,8 +127,8 @@ def results_table(run: Run, limit: int) -> Markup:
     """Return a row for each result in at most ``limit`` bytes; what is the same in all rows is said once above."""
     columns, same = _varying(run.results)
     heads = [
-        tag("th", tag("button", column.name), scope="col", class_="n" if column.numeric else None)
-        for column in columns
+        tag("th", tag("button", column.name), scope="col", class_=None if index < _ALWAYS else "n")
+        for index, column in enumerate(columns)
     ]
     head = tag("thead", tag("tr", *heads))
     about = tag("p", f"In all rows that have one: {same}.", class_="note") if same else Markup("")
