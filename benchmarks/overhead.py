@@ -19,16 +19,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.workload import Workload
-from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
+from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling, schedule
 from pytest_fib.judge.bench import Request
-from pytest_fib.judge.handover import Handover
-from pytest_fib.judge.trials import Latency, Slack, Trial
+from pytest_fib.judge.places import PLACES, Measured, Processor, Stand
 
 REPEATS = 15
 PAIRS = 7
@@ -160,32 +159,26 @@ def judged_calls(calls: int) -> tuple[float, float]:
     The first is what the requests took, hand-over subtracted; the second is the latency that the judge reports, which
     is longer where witnesses contradict the requests.
     """
-    from pytest_fib.judge import examination, schedule
+    seen: list[float] = []
 
-    schedule.MAX_CALLS_PER_REQUEST, before = calls, schedule.MAX_CALLS_PER_REQUEST
-    examination.SHORT_NS, short = 1e9, examination.SHORT_NS
-    try:
-        seen: list[float] = []
-        verdict = examination.latency_of
+    class Watched(Processor):
+        most_sets = calls + PLACES
 
-        def watched(
-            trials: Sequence[Trial], calls: int, several: Handover, single: Handover, slack: Slack
-        ) -> Latency:
-            for trial in trials:
+        def measure(self, stand: Stand) -> Measured:
+            measured = super().measure(stand)
+            for trial in measured.trials:
                 for request, interval in zip(trial.requests, trial.intervals, strict=True):
                     if request == Request(calls):
-                        seen.append((interval.elapsed - several.ordinary) / calls)
-            return verdict(trials, calls, several, single, slack)
+                        seen.append((interval.elapsed - measured.several.ordinary) / calls)
+            return measured
 
-        examination.latency_of = watched
-        examination.MAX_CALLS_PER_REQUEST = calls
-        with JudgeSession(
-            JudgeConfig(secret=b"b" * 32, sampling=Sampling(2, 50, 1, budget_s=None))
-        ) as session:
-            evaluation = session.evaluate(SCALE, workload(4), solution("cpp", "main.cc", CPP), None)
-    finally:
-        schedule.MAX_CALLS_PER_REQUEST, examination.SHORT_NS = before, short
-        examination.latency_of = verdict
+    sampling = Sampling(2, 50, 1, budget_s=None)
+    with (
+        mock.patch.multiple(schedule, MAX_CALLS_PER_REQUEST=calls, SHORT_NS=1e9),
+        JudgeSession(JudgeConfig(secret=b"b" * 32, sampling=sampling)) as session,
+    ):
+        session.place = Watched()
+        evaluation = session.evaluate(SCALE, workload(4), solution("cpp", "main.cc", CPP), None)
     assert evaluation.timing is not None, evaluation.log
     assert evaluation.timing.calls_per_request == calls
     return statistics.median(seen), evaluation.timing.median_ms * 1e6

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_fib.judge import JudgeSession, Sampling, examination, handover
+from pytest_fib.judge import JudgeSession, Sampling, handover, schedule
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.handover import Handover, Handovers
@@ -55,7 +55,7 @@ def test_cold_calls_are_what_is_left_of_busy_requests(cold: int, expected: float
 @pytest.fixture
 def short_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every request one of several calls, however slow this machine is."""
-    monkeypatch.setattr(examination, "SHORT_NS", 1e9)
+    monkeypatch.setattr(schedule, "SHORT_NS", 1e9)
 
 
 @pytest.mark.usefixtures("short_requests")
