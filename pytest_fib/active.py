@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pytest_fib import collection
+from pytest_fib.closing import closing_lines
 from pytest_fib.errors import SettingsError
 from pytest_fib.preflight import Preflight
 from pytest_fib.report.plugin import ReportPlugin
 from pytest_fib.session import FibSession
-from pytest_fib.tally import closing_lines
 
 PLUGIN_NAME = "fib_active"
 

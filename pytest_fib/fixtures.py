@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from pytest_fib.active import active_session
-from pytest_fib.collection import describe, fib_mark, item_names, read_lines
 from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.readers import read_solution
 from pytest_fib.data.solution import LoadedSolution
@@ -18,6 +17,7 @@ from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SettingsError
 from pytest_fib.named import NamedSolution
 from pytest_fib.report.recording import record_evaluation
+from pytest_fib.rows import describe, fib_mark, item_names, read_lines
 from pytest_fib.session import FibSession
 
 

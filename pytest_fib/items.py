@@ -7,13 +7,14 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SandboxIncomplete
+from pytest_fib.rows import Row
 from pytest_fib.session import FibSession
 
 if TYPE_CHECKING:
@@ -31,14 +32,6 @@ FUZZ = "fuzz"
 
 SECONDS_PER_SHAPE = 1.0
 LEAST_SEARCH_S = 20.0
-
-
-class Row(NamedTuple):
-    """What collection keeps of a workload's line; the workload itself is read again when it runs."""
-
-    name: str
-    lineno: int
-    facts: dict[str, Any]
 
 
 class SolutionItem(pytest.Function):

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fib.collection import item_names
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.workload import RandomInput, Workload, WorkloadLine
 from pytest_fib.items import quote
 from pytest_fib.options import VALUES, Option
+from pytest_fib.rows import item_names
 
 NAMES = st.text(min_size=1, max_size=60)
 WORKLOADS = st.builds(
