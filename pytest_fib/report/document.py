@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_fib.report import gate
 from pytest_fib.report.files import write_text
 from pytest_fib.report.plain import jsonable
 from pytest_fib.report.record import Record, SolutionInfo
@@ -20,6 +19,8 @@ def build_document(
     records: Sequence[Record], *, environment: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the document of a run; ``config`` is every setting as resolved."""
+    from pytest_fib.report import gate  # collecting does without it
+
     document = {
         "schema": SCHEMA,
         "environment": environment,
