@@ -153,7 +153,7 @@ class Drawn(Source):
         They are made on the device by a few operations for all of them, where each by itself is quicker copied.
         """
         found: dict[int, torch.Tensor] = {}
-        if not 0 < self._layout.numel <= WINDOW // 2:
+        if not 0 < self._layout.numel <= WINDOW:
             return found
         groups: dict[str, list[tuple[int, bytes, int]]] = {}
         for call, distribution in calls.items():

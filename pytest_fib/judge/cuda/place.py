@@ -36,7 +36,11 @@ _GATED = Slack(single=1_500.0, lead=150_000.0)
 _RULED, _RULED_CALLS = 4, 64  # requests from which a boundary is read, and their calls
 _CLAIMS = 3  # requests that the candidate times as well
 _INNER_PATIENCE_S = 1.0  # the first use of CUPTI takes a while
-_SHRINK = 4
+_SUSPICIOUS = 1.5  # times what a call among many takes
+_TRIED, _SHRINK = (
+    16,
+    4,
+)  # calls of the first request of several, and by what they are divided if the queue is full
 
 
 class CudaPlace:
@@ -90,33 +94,66 @@ class CudaPlace:
         handover = stand.handover(bench, 1, 1)  # a device's work does not begin later for more of it
         alone = [bench.run(candidate, [Request()])[0] for _ in range(PROBES)]
         call_ns = max(1.0, min(interval.elapsed for interval in alone) - handover.ordinary)
-        schedule = self._schedule(stand, bench, candidate, call_ns)
+        schedule = self._schedule(stand, bench, candidate, call_ns, handover)
         trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
         boundary = self._ruled(stand, bench, handover)
-        between, claimed = boundary.between(_per_call(trials, schedule, handover), 0.0)
-        calls = schedule.calls_per_request
-        if boundary.matters(_per_call(trials, schedule, handover)):
-            claim = _claim(bench, candidate, calls)
-            between, claimed = boundary.between(_per_call(trials, schedule, handover), claim)
+        per_call = _per_call(trials, schedule, handover)
+        trials = self._heard_again(stand, candidate, trials, handover, per_call)
+        claim = 0.0
+        if boundary.matters(per_call):
+            claim = _claim(bench, candidate, schedule.calls_per_request)
+        between, claimed = boundary.between(per_call, claim)
         clock: Clock = "cupti" if claimed else "gated"
         return Measured(trials, schedule, handover, handover, _GATED, clock, between)
 
     @staticmethod
-    def _schedule(stand: Stand, bench: Bench, candidate: Candidate, call_ns: float) -> Schedule:
-        """Return a schedule of requests that fit the device's queue; the requests that try it are warm-up."""
+    def _heard_again(
+        stand: Stand, candidate: Candidate, trials: list[Trial], handover: Handover, per_call: float
+    ) -> list[Trial]:
+        """Return the trials, with requests of one call that are made without a gate where that takes less.
+
+        A stream that has waited long for another one is looked after late, by up to 0.2 ms, which many calls share.
+        """
+        singles = [
+            interval.elapsed - handover.ordinary
+            for trial in trials
+            for request, interval in zip(trial.requests, trial.intervals, strict=True)
+            if request == Request()
+        ]
+        if not singles or min(singles) < _SUSPICIOUS * per_call + _GATED.single:
+            return trials
+        free = stand.handover(stand.bench, 1, 1).ordinary
+        again = [
+            int(max(1.0, interval.elapsed - free) + handover.ordinary)
+            for interval in stand.bench.run(candidate, [Request()] * len(singles), verify_later=True)
+        ]
+        if min(again) - handover.ordinary > min(singles):
+            return trials
+        shares = [sum(request == Request() for request in trial.requests) for trial in trials]
+        return [
+            _with_singles(trial, [again.pop() for _ in range(share)])
+            for trial, share in zip(trials, shares, strict=True)
+        ]
+
+    @staticmethod
+    def _schedule(
+        stand: Stand, bench: Bench, candidate: Candidate, call_ns: float, handover: Handover
+    ) -> Schedule:
+        """Return a schedule of requests that fit the device's queue; the requests that try it are warm-up.
+
+        A call alone says too little about a short one: the hand-over varies by as much as it takes.
+        """
         sets = bench.arena.plan.inputs.sets
-        calls = calls_per_request(call_ns, sets)
-        while calls > 1:
-            try:
-                bench.run(candidate, [Request(calls)], verify=0, verify_later=True)
-                break
-            except CannotGate:
-                if not candidate.alive:
-                    raise
-                calls //= _SHRINK
+        calls = calls_per_request(call_ns, min(sets, _TRIED))
+        if calls > 1:
+            tried, elapsed = _fitting(bench, candidate, calls)
+            call_ns = max(1.0, elapsed - handover.ordinary) / tried
+            calls = tried
+            if tried == min(sets, _TRIED) and calls_per_request(call_ns, sets) > tried:
+                calls, _ = _fitting(bench, candidate, calls_per_request(call_ns, sets))
         return gated_schedule(
             stand.sampling,
-            max(1, calls),
+            calls,
             call_ns,
             stand.reference_ns(),
             bench.inputs.varied,
@@ -139,6 +176,26 @@ class CudaPlace:
                         found.append(period / calls - claim)
             self._boundary = Boundary.of(found)
         return self._boundary
+
+
+def _fitting(bench: Bench, candidate: Candidate, calls: int) -> tuple[int, int]:
+    """Return how many calls, at most ``calls``, can be enqueued, and the nanoseconds of such a request."""
+    try:
+        return calls, bench.run(candidate, [Request(calls)], verify=0, verify_later=True)[0].elapsed
+    except CannotGate:
+        if calls == 1 or not candidate.alive:
+            raise
+    return _fitting(bench, candidate, max(1, calls // _SHRINK))
+
+
+def _with_singles(trial: Trial, elapsed: list[int]) -> Trial:
+    """Return ``trial`` with other times of its requests of one call."""
+    times = iter(elapsed)
+    intervals = [
+        replace(interval, elapsed=next(times)) if request == Request() else interval
+        for request, interval in zip(trial.requests, trial.intervals, strict=True)
+    ]
+    return Trial(trial.requests, intervals)
 
 
 def _per_call(trials: list[Trial], schedule: Schedule, handover: Handover) -> float:

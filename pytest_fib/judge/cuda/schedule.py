@@ -9,9 +9,7 @@ from pytest_fib.judge.schedule import MIN_VERIFIED, Schedule
 from pytest_fib.measure.witness import MIN_WITNESSES
 
 MOST_CALLS = 256
-_REQUEST_NS = (
-    100_000.0  # so long that what a hand-over varies by, 1 µs, is a percent; there are several requests
-)
+_REQUEST_NS = 150_000.0  # so long that what a hand-over varies by, 1 µs, is below a percent
 _FEWEST = 3  # requests of several calls in one trial, which are means already
 _OVERHEAD_NS = 1.5e6  # of the judge, per request
 _LONG_NS = 5e6
