@@ -71,6 +71,10 @@ class Order:
         Libraries that the solution names.
     cache_dir
         Where compilers at run time keep what they made, for later candidates of this solution; empty for nowhere.
+    include_paths
+        Where the headers are of those among them that consist of headers.
+    binding
+        ``torch`` for C++ and CUDA sources that are an extension of torch; empty otherwise.
     """
 
     language: str
@@ -86,6 +90,8 @@ class Order:
     optional: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     cache_dir: str = ""
+    include_paths: tuple[str, ...] = ()
+    binding: str = ""
 
     def to_text(self) -> str:
         """Return the order as JSON text."""
@@ -95,6 +101,6 @@ class Order:
     def from_text(cls, text: str) -> Order:
         """Read what ``to_text`` wrote."""
         raw = json.loads(text)
-        for name in ("outputs", "optional", "dependencies"):
+        for name in ("outputs", "optional", "dependencies", "include_paths"):
             raw[name] = tuple(raw[name])
         return cls(**raw)

@@ -27,6 +27,7 @@ LANGUAGES = {
     "cpp": "pytest_fib.build.cpp",
     "cuda": "pytest_fib.build.cuda",
 }
+TORCH_BINDING = "pytest_fib.build.torch_binding"
 
 
 class BuildError(Exception):
@@ -41,6 +42,7 @@ class Language(Protocol):
     argument: Callable[[torch.Tensor], Any]
 
 
-def language_module(language: str) -> Language:
-    """Import the module of ``language``."""
-    return cast(Language, importlib.import_module(LANGUAGES[language]))
+def language_module(order: Order) -> Language:
+    """Import the module that builds and loads what ``order`` describes."""
+    name = TORCH_BINDING if order.binding == "torch" else LANGUAGES[order.language]
+    return cast(Language, importlib.import_module(name))

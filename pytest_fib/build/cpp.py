@@ -53,7 +53,11 @@ def compile_library(order: Order, root: Path, **options: Any) -> None:
 
     build_dir = root.parent / "objects"
     build_dir.mkdir()
-    options["extra_include_paths"] = [str(root), *options.get("extra_include_paths", ())]
+    options["extra_include_paths"] = [
+        str(root),
+        *order.include_paths,
+        *options.get("extra_include_paths", ()),
+    ]
     try:
         library = tvm_ffi.cpp.build("fib_solution", build_directory=str(build_dir), **options)
     except RuntimeError as error:

@@ -15,8 +15,8 @@ from pytest_fib.build.sources import write_sources
 
 __all__ = ["argument", "build", "load"]
 
-_SUFFIXES = {".cu"}
-_FLAGS = ("-O3", "-std=c++17", "--expt-relaxed-constexpr")
+CUDA_SUFFIXES = {".cu"}
+CUDA_FLAGS = ("-O3", "-std=c++17", "--expt-relaxed-constexpr")
 _LIBRARIES = {"cublas": ("cublas", "cublasLt"), "cudnn": ("cudnn",)}
 _DEFAULT_HOME = "/usr/local/cuda"
 
@@ -29,23 +29,41 @@ def build(order: Order) -> None:
     BuildError
         With the compiler's output, if the sources do not compile, there are none, or a library cannot be found.
     """
-    if Path(_DEFAULT_HOME, "bin", "nvcc").exists():  # the nvcc on PATH may be a link from elsewhere
-        os.environ.setdefault("CUDA_HOME", _DEFAULT_HOME)
+    use_default_toolkit()
     root = write_sources(order)
-    files = files_with(_SUFFIXES, order, root)
+    files = files_with(CUDA_SUFFIXES, order, root)
     if not files:
         raise BuildError("no source ends in .cu: there is nothing to compile")
-    linked = [_found(name) for wanted in order.dependencies for name in _LIBRARIES.get(wanted, ())]
+    libraries, includes = linked(order)
     compile_library(
         order,
         root,
         cuda_files=files,
         cpp_files=files_with(SUFFIXES, order, root),
         extra_cflags=list(FLAGS),
-        extra_cuda_cflags=list(_FLAGS),
-        extra_ldflags=[flag for path in linked for flag in (str(path), f"-Wl,-rpath,{path.parent}")],
-        extra_include_paths=sorted({str(include) for path in linked for include in _includes(path)}),
+        extra_cuda_cflags=list(CUDA_FLAGS),
+        extra_ldflags=libraries,
+        extra_include_paths=includes,
     )
+
+
+def use_default_toolkit() -> None:
+    """Say where the toolkit is, unless the user does: the nvcc on PATH may be a link from elsewhere."""
+    if Path(_DEFAULT_HOME, "bin", "nvcc").exists():
+        os.environ.setdefault("CUDA_HOME", _DEFAULT_HOME)
+
+
+def linked(order: Order) -> tuple[list[str], list[str]]:
+    """Return the linker's flags and the include folders for the libraries that the solution depends on.
+
+    Raises
+    ------
+    BuildError
+        If one of them cannot be found.
+    """
+    found = [_found(name) for wanted in order.dependencies for name in _LIBRARIES.get(wanted.lower(), ())]
+    flags = [flag for path in found for flag in (str(path), f"-Wl,-rpath,{path.parent}")]
+    return flags, sorted({str(include) for path in found for include in _includes(path)})
 
 
 def _found(name: str) -> Path:

@@ -87,7 +87,7 @@ def bind(entry: Any, order: Order, argument: Callable[[torch.Tensor], Any]) -> K
     inferred = _infer(entry, order)
     remark = ""
     if declared is None:
-        style = True if inferred is None and order.language == "cpp" else bool(inferred)
+        style = True if inferred is None and order.language in ("cpp", "cuda") else bool(inferred)
     elif inferred is not None and inferred != declared:
         style = inferred
         remark = (

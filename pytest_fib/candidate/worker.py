@@ -83,7 +83,7 @@ class Worker:
 
     def _build(self, _message: Message, fds: list[int]) -> Message:
         order = _read_order(fds[0])
-        return _guard(lambda: language_module(order.language).build(order), Failure.COMPILE)
+        return _guard(lambda: language_module(order).build(order), Failure.COMPILE)
 
     def _load(self, _message: Message, fds: list[int]) -> Message:
         order = _read_order(fds[0])
@@ -91,7 +91,7 @@ class Worker:
         def load() -> str:
             if order.cache_dir:
                 os.environ.update({name: f"{order.cache_dir}/{name.lower()}" for name in _CACHES})
-            module = language_module(order.language)
+            module = language_module(order)
             entry = module.load(order)
             self._order = order
             self._kernel = bind(entry, order, module.argument)

@@ -285,10 +285,10 @@ def _binding(value: Any, language: str, sources: list[Fields], notes: list[str])
             _BINDINGS.get(value.strip().lower(), value.strip().lower()) if isinstance(value, str) else value
         )
     text = "\n".join(source["content"] for source in sources)
-    shows_torch = "PYBIND11_MODULE" in text and "TVM_FFI_DLL_EXPORT_TYPED_FUNC" not in text
-    if language not in ("cpp", "cuda") or not shows_torch:
+    shown = next((macro for macro in ("PYBIND11_MODULE", "TORCH_LIBRARY") if macro in text), None)
+    if language not in ("cpp", "cuda") or shown is None or "TVM_FFI_DLL_EXPORT_TYPED_FUNC" in text:
         return None
-    notes.append("no binding is named; PYBIND11_MODULE in the sources means 'torch'")
+    notes.append(f"no binding is named; {shown} in the sources means 'torch'")
     return "torch"
 
 

@@ -29,6 +29,7 @@ from filelock import FileLock
 from pytest_fib.data.solution import Solution
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.judge.failures import CandidateError
+from pytest_fib.judge.libraries import header_versions
 
 _MAX_PRODUCT = 1 << 30
 _FORMAT = "3"  # change it when the flags or the layout of a product change
@@ -109,9 +110,11 @@ def default_cache_dir() -> Path:
 
 
 def _key(solution: Solution, architecture: str) -> str:
+    spec = solution.spec
     sources = [(source.path, source.content) for source in solution.sources]
-    parts = [_FORMAT, solution.spec.language, sources, list(solution.spec.dependencies), *_toolchain()]
-    if solution.spec.language == "cuda":
+    parts = [_FORMAT, spec.language, spec.binding, sources, list(spec.dependencies), *_toolchain()]
+    parts += header_versions(spec.dependencies, os.environ)
+    if spec.language == "cuda":
         parts += [architecture, _said_by("nvcc")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 

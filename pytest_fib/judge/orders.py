@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
+
+import torch
 
 from pytest_fib.border.arena import ITEMSIZE
 from pytest_fib.border.order import Order
@@ -12,11 +15,12 @@ from pytest_fib.data.definition import Definition
 from pytest_fib.data.solution import Solution
 from pytest_fib.data.text import escape
 from pytest_fib.errors import NoDevice, NotJudgeable
+from pytest_fib.judge.libraries import include_folders, missing_headers
 from pytest_fib.judge.zygote import ZygoteKind, search_path
 
 SUPPORTED = ("python", "triton", "cpp", "cuda")
 _COMPILED = ("cpp", "cuda")
-_LINKED = ("cublas", "cudnn", "cuda", "tvm-ffi", "tvm_ffi", "apache-tvm-ffi")
+_LINKED = ("cublas", "cudnn", "cutlass", "cuda", "torch", "tvm-ffi", "tvm_ffi", "apache-tvm-ffi")
 _PACKAGES = (("triton", "triton", "triton"), ("cpp", "tvm_ffi", "cpp"), ("cuda", "tvm_ffi", "cpp"))
 _TOOLS = {
     "c++": "install a C++ compiler and ninja",
@@ -46,16 +50,25 @@ def check_buildable(solution: Solution) -> None:
         raise NotJudgeable(
             f"language {escape(language, 40)} cannot be judged here: use one of {', '.join(SUPPORTED)}"
         )
-    if language in _COMPILED and solution.spec.binding == "torch":
-        raise NotJudgeable("binding torch cannot be judged here: export the entry point through tvm-ffi")
+    extends_torch = is_torch_extension(solution)
+    if extends_torch and language == "cuda" and torch.version.cuda is None:
+        raise NotJudgeable(
+            "cuda solutions with binding torch need a torch that was built for CUDA, which this one was not: install "
+            "one, or export the entry point through tvm-ffi"
+        )
     strange = [name for name in solution.spec.dependencies if name.lower() not in _LINKED]
     if language == "cuda" and strange:
         raise NotJudgeable(
             f"the dependency {escape(strange[0], 60)} cannot be linked here: put its headers among the sources, or "
-            f"use {' or '.join(_LINKED[:2])}"
+            f"use {' or '.join(_LINKED[:3])}"
+        )
+    for name in missing_headers(solution.spec.dependencies, os.environ) if language in _COMPILED else ():
+        raise NotJudgeable(
+            f"the headers of {escape(name, 60)} are not on this machine: unpack them and set CUTLASS_PATH to the "
+            "folder that has include/cutlass, or pip install nvidia-cutlass"
         )
     for name, module, extra in _PACKAGES:
-        if language == name and importlib.util.find_spec(module) is None:
+        if language == name and not extends_torch and importlib.util.find_spec(module) is None:
             raise NotJudgeable(f"{name} solutions need a package: pip install 'pytest-fib[{extra}]'")
     for tool, remedy in _TOOLS.items() if language in _COMPILED else ():
         if shutil.which(tool, path=search_path()) is None and (tool != "nvcc" or language == "cuda"):
@@ -76,6 +89,11 @@ def check_interpreter(definition: Definition, solution: Solution, problems: str)
         )
 
 
+def is_torch_extension(solution: Solution) -> bool:
+    """Whether ``solution`` is C++ or CUDA that is called through torch."""
+    return solution.spec.language in _COMPILED and solution.spec.binding == "torch"
+
+
 def runs_on_gpu(solution: Solution) -> bool:
     """Whether ``solution`` says that it is written for something else than a CPU."""
     spec = solution.spec
@@ -90,7 +108,8 @@ def zygote_kind(solution: Solution, threads: int, visible: str = "", architectur
     text = "\n".join(source.content for source in solution.sources)
     wanted = {
         "triton": solution.spec.language == "triton" or "triton" in text,
-        "tvm_ffi": solution.spec.language in _COMPILED or "tvm_ffi" in text,
+        "tvm_ffi": (solution.spec.language in _COMPILED and not is_torch_extension(solution))
+        or "tvm_ffi" in text,
     }
     if visible:  # importing it asks for devices, after which no fork may use one
         del wanted["tvm_ffi"]
@@ -131,6 +150,8 @@ def order_for(
         optional=optional,
         dependencies=solution.spec.dependencies,
         cache_dir=cache_dir,
+        include_paths=include_folders(solution.spec.dependencies, os.environ),
+        binding="torch" if is_torch_extension(solution) else "",
     )
 
 

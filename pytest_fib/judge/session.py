@@ -30,6 +30,7 @@ from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Peaks
 from pytest_fib.judge.handover import Handovers, noop_source
+from pytest_fib.judge.libraries import include_folders
 from pytest_fib.judge.machine import Cores, MachineLock
 from pytest_fib.judge.orders import (
     check_buildable,
@@ -306,7 +307,7 @@ class JudgeSession:
         without = tuple(sorted(self.config.sandbox_without))
         return zygote.keep(
             Confinement(
-                tuple(python_path()),
+                (*python_path(), *include_folders(loaded.solution.spec.dependencies, os.environ)),
                 artifact_dir,
                 build_dir,
                 scratch,

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from pytest_fib.build import BuildError, torch_binding
+from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.errors import NotJudgeable
-from pytest_fib.judge import JudgeSession
-from pytest_fib.judge.orders import check_buildable, check_supported, runs_on_gpu
+from pytest_fib.judge import JudgeSession, libraries
+from pytest_fib.judge.orders import check_buildable, check_supported, order_for, runs_on_gpu
 from pytest_fib.judge.zygote import search_path
 
-from .conftest import SCALE_ADD, in_call, solution
+from .conftest import SCALE_ADD, Judge, in_call, solution
 from .test_cuda import CUDA_SOURCE, cuda_solution
+
+CPP_WITH_CUTLASS = """
+#include <cutlass/cutlass.h>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+void run(tvm::ffi::TensorView, tvm::ffi::TensorView, double, tvm::ffi::TensorView) { cutlass_marker(); }
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+EXTENSION_SOURCE = """
+#include <ATen/core/Tensor.h>
+#include <torch/csrc/utils/pybind.h>
+#include <torch/library.h>
+
+void run(const at::Tensor& x, const at::Tensor& w, double bias, at::Tensor y) {
+  const float *a = x.const_data_ptr<float>(), *b = w.const_data_ptr<float>();
+  float* c = y.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < x.numel(); ++i) c[i] = a[i] * b[i % w.numel()] + static_cast<float>(bias);
+}
+
+at::Tensor twice(const at::Tensor& x) { return x.add(x); }
+
+TORCH_LIBRARY(scale_add, m) { m.def("run(Tensor x, Tensor w, float bias, Tensor(a!) y) -> ()", &run); }
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("twice", &twice); }
+"""
+
+
+def make_cutlass(folder: Path) -> None:
+    """Something that looks like CUTLASS from afar."""
+    header = folder / "include" / "cutlass" / "cutlass.h"
+    header.parent.mkdir(parents=True)
+    header.write_text("#pragma once\ninline void cutlass_marker() {}\n")
 
 
 def test_what_imports_is_fine_and_is_not_called(session: JudgeSession) -> None:
@@ -56,13 +92,50 @@ def test_cuda_sources_compile_without_a_device(
     )
 
 
-def test_libraries_that_cannot_be_linked_are_refused_by_name() -> None:
-    with pytest.raises(NotJudgeable, match="cutlass"):
-        check_buildable(cuda_solution(dependencies=["cutlass"]).solution)
+def test_libraries_that_cannot_be_linked_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("tvm_ffi")
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
+    with pytest.raises(NotJudgeable, match="nccl cannot be linked"):
+        check_buildable(cuda_solution(dependencies=["nccl"]).solution)
+    monkeypatch.setattr(libraries, "_SYSTEM", ())
+    monkeypatch.setattr(libraries, "_PACKAGES", ())
+    with pytest.raises(NotJudgeable, match=r"headers of CUTLASS are not on this machine.*CUTLASS_PATH"):
+        check_buildable(cuda_solution(dependencies=["CUTLASS"]).solution)
+    make_cutlass(tmp_path)
+    monkeypatch.setenv("CUTLASS_PATH", str(tmp_path))
+    check_buildable(cuda_solution(dependencies=["cutlass", "cublas"]).solution)
 
 
-def test_binding_torch_is_refused() -> None:
-    with pytest.raises(NotJudgeable, match="binding torch"):
+def test_headers_come_with_the_solution_that_depends_on_them(
+    session: JudgeSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder is neither the system's nor a package's, so it has to be shown to the candidate."""
+    pytest.importorskip("tvm_ffi")
+    make_cutlass(tmp_path)
+    monkeypatch.setenv("CUTLASS_PATH", str(tmp_path))
+    built = session.try_build(SCALE_ADD, solution(CPP_WITH_CUTLASS, language="cpp", dependencies=["cutlass"]))
+    assert not built.log
+
+
+def test_a_torch_extension_is_called_as_operator_or_as_function_of_its_module(
+    session: JudgeSession, judge: Judge
+) -> None:
+    extension = solution(EXTENSION_SOURCE, language="cpp", binding="torch", destination_passing_style=True)
+    evaluation = judge(extension)
+    assert evaluation.status is EvaluationStatus.PASSED, evaluation.log
+    folder, seconds = session.build(SCALE_ADD, extension)
+    assert seconds == 0
+    order = order_for(SCALE_ADD, extension.solution, artifact_dir=folder, threads=1)
+    assert torch_binding.load(replace(order, entry_symbol="twice"))(torch.ones(2)).tolist() == [2.0, 2.0]
+    with pytest.raises(BuildError, match="no 'thrice'"):
+        torch_binding.load(replace(order, entry_symbol="thrice"))
+
+
+def test_a_torch_extension_for_cuda_needs_a_torch_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(NotJudgeable, match="binding torch need a torch that was built for CUDA"):
         check_buildable(cuda_solution(binding="torch").solution)
 
 
