@@ -49,6 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
         activate(config)
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """https://pytest-xdist.readthedocs.io/en/stable/how-to.html#hooks"""
+    if options.names_solutions(config):
+        from pytest_fib.gpus import workers
+
+        return workers(config)
+    return None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_generate_tests"""
     if "fib_solution" in metafunc.fixturenames or "fib_workload" in metafunc.fixturenames:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fib.bridge.xdist import place
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.errors import NoDevice, NotJudgeable, SettingsError
+from pytest_fib.gpus import keep_to_share, resolve_device
 from pytest_fib.judges import Judge, judge_factory
 from pytest_fib.named import (
     NamedSolution,
@@ -71,6 +73,7 @@ class FibSession:
         self.baselines = self._find_baselines()
         self.tally = Tally()
         self._judges: dict[JudgeConfig, Judge] = {}
+        self._keeps_to_share = False  # of the processor, as workers on devices do
 
     @cached_property
     def by_definition(self) -> dict[str, tuple[NamedSolution, ...]]:
@@ -126,6 +129,10 @@ class FibSession:
         known = [other for other in (traceset, *self.tracesets) if knows_definition(other, name)]
         return (known[0] if known else traceset).definition(name)
 
+    def _device(self, solution: Solution | None = None) -> str:
+        """Where this process judges ``solution``; raises NoDevice."""
+        return resolve_device(self.settings.device, solution, place(self.config)[0])
+
     def judge_config(self, definition: str, op_type: str, solution: Solution | None = None) -> JudgeConfig:
         """How ``solution``, or any that runs on a CPU, is judged on one definition; raises NoDevice."""
         from pytest_fib.bridge.benchmark import timing_disabled
@@ -137,7 +144,7 @@ class FibSession:
             sampling = replace(sampling, timing=False)
         return JudgeConfig(
             secret=self.secret,
-            device=resolve_device(settings.device, solution),
+            device=self._device(solution),
             seed=settings.seed,
             isolation=settings.isolation,
             limits=settings.limits(),
@@ -189,7 +196,7 @@ class FibSession:
         """Build one solution, for the device where there is one; raises NotJudgeable."""
         config = replace(self.judge_config(definition.name, definition.op_type), device="cpu")
         with suppress(NoDevice):
-            device = resolve_device(self.settings.device, loaded.solution)
+            device = self._device(loaded.solution)
             config = replace(config, device=device)
         return self.judge(config).try_build(definition, loaded)
 
@@ -205,6 +212,9 @@ class FibSession:
     def judge(self, config: JudgeConfig) -> Judge:
         """The judge that works in the given way; kept until the run ends."""
         if config not in self._judges:
+            if config.device != "cpu" and not self._keeps_to_share:
+                keep_to_share(self.config)
+                self._keeps_to_share = True
             self._judges[config] = judge_factory(self.config)(config)
         return self._judges[config]
 
@@ -214,40 +224,6 @@ class FibSession:
             self._judges.popitem()[1].close()
         if "session_dir" in self.__dict__ and not self._workerinput:
             shutil.rmtree(self.session_dir, ignore_errors=True)
-
-
-def resolve_device(device: str, solution: Solution | None = None) -> str:
-    """Return where to judge for what ``--fib-device`` says: ``cpu`` or ``cuda:N``.
-
-    ``auto`` is the first CUDA device if there is one and ``solution`` is written for more than a CPU.
-
-    Raises
-    ------
-    NoDevice
-        If the device cannot be had.
-    """
-    if device == "cpu" or (device == "auto" and not (solution and _wants_gpu(solution))):
-        return "cpu"
-    from pytest_fib.candidate.sandbox.policy import nvidia_devices
-
-    count = 0
-    if nvidia_devices():  # without a driver there is no need to wait for torch
-        import torch
-
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda:0" if count else "cpu"
-    index = int(device.partition(":")[2] or 0)
-    if index >= count:
-        seen = f"torch sees {count} CUDA devices" if count else "torch sees no CUDA device"
-        raise NoDevice(f"there is no judging on {device}: {seen}; use --fib-device=cpu")
-    return f"cuda:{index}"
-
-
-def _wants_gpu(solution: Solution) -> bool:
-    from pytest_fib.judge.orders import runs_on_gpu
-
-    return runs_on_gpu(solution)
 
 
 def _explicit_paths(config: pytest.Config) -> tuple[Path, ...]:

@@ -26,12 +26,13 @@ from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.cuda.place import CudaPlace
+from pytest_fib.judge.devices import uuid_of
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Peaks
 from pytest_fib.judge.handover import Handovers, noop_source
 from pytest_fib.judge.libraries import include_folders
-from pytest_fib.judge.machine import Cores, MachineLock
+from pytest_fib.judge.machine import Cores, DeviceLock, Lock, MachineLock
 from pytest_fib.judge.orders import (
     check_buildable,
     check_interpreter,
@@ -64,7 +65,6 @@ class JudgeSession:
         self.pool = Pool(config.secret)
         self.captured = CapturedFiles()
         self.peaks = Peaks()
-        self.lock = MachineLock()
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
         )
@@ -144,6 +144,11 @@ class JudgeSession:
     def place(self) -> Place:
         """Where calls run."""
         return Processor() if self.config.device == "cpu" else CudaPlace(self.config.device, os.environ)
+
+    @cached_property
+    def lock(self) -> Lock:
+        """What keeps others quiet while this session times: over the device, or over the machine."""
+        return MachineLock() if self.config.device == "cpu" else DeviceLock(uuid_of(self.config.device))
 
     def _zygote(self, loaded: LoadedSolution) -> Zygote:
         return self.zygotes.get(
@@ -334,7 +339,8 @@ class JudgeSession:
         """End every process and remove every folder of this session."""
         self._leave({solution for solution, _ in self._homes})
         self.zygotes.close()
-        self.lock.close()
+        if "lock" in self.__dict__:
+            self.lock.close()
         shutil.rmtree(self._own_folder, ignore_errors=True)
 
 
