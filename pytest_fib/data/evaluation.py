@@ -136,6 +136,44 @@ class Gating:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What a device was like around the measured blocks of one workload.
+
+    Attributes
+    ----------
+    problem
+        Why nothing is known; everything else is empty then.
+    driver
+        The driver's version.
+    sm_mhz, memory_mhz
+        The lowest and the highest clock that was seen.
+    max_sm_mhz
+        The highest clock that the device can have.
+    reasons
+        Why the driver held its clock where it was, as NVML names it (``sw_power_cap``).
+    locked
+        Whether the clock is held by a setting; None where that was not seen.
+    blocks, slowed_blocks, repeated_blocks
+        How many blocks were measured in all, before or after how many of them the device was slowed down, and how
+        many of those were measured again.
+    others
+        The most processes of others that had the device open; None where the driver does not say.
+    """
+
+    problem: str = ""
+    driver: str = ""
+    sm_mhz: tuple[int, int] | None = None
+    memory_mhz: tuple[int, int] | None = None
+    max_sm_mhz: int | None = None
+    reasons: tuple[str, ...] = ()
+    locked: bool | None = None
+    blocks: int = 0
+    slowed_blocks: int = 0
+    repeated_blocks: int = 0
+    others: int | None = None
+
+
+@dataclass(frozen=True)
 class Build:
     """What came of building and loading a solution; ``log`` is empty where it went well."""
 
@@ -180,6 +218,7 @@ class Evaluation:
     remarks: tuple[str, ...] = field(default=())
     synthesized: tuple[str, ...] = ()  # captured inputs that were not there and were drawn instead
     gating: Gating | None = None  # None where no baseline was named
+    conditions: Conditions | None = None  # of the device; None on a CPU
 
     @property
     def passed(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,7 @@ class Examination:
         self._root = traceset_root
         self._tally = Tally()
         self._notes = _Notes(remarks=list(loaded.notes))
+        self._watch = session.watch()
         self._artifact_dir = ""
         self._lasting: Candidate | None = None
         self._keeps_candidates = self._config.isolation == "solution"
@@ -377,6 +379,10 @@ class Examination:
         self._notes.remark(seen)
 
     def _trial(self, bench: Bench, candidate: Candidate, schedule: Schedule) -> Trial:
+        """Return one trial without its warm-up, made again where the device was slowed down meanwhile."""
+        return self._watch.steady(partial(self._settled_trial, bench, candidate, schedule))
+
+    def _settled_trial(self, bench: Bench, candidate: Candidate, schedule: Schedule) -> Trial:
         """Return one trial without its warm-up; one that does not settle is made once more and then counted."""
         calls = schedule.calls_per_request
         for warmups in (schedule.warmups, 0):
@@ -505,7 +511,8 @@ class Examination:
             threads=self._session.threads,
             integrity_detail=failure.seen if isinstance(failure, IntegrityViolation) else "",
             sandbox=self._session.sandbox,
-            remarks=tuple(notes.remarks),
+            remarks=(*notes.remarks, *self._watch.remarks()),
+            conditions=self._watch.conditions(),
             synthesized=notes.synthesized,
         )
 

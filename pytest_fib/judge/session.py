@@ -24,6 +24,7 @@ from pytest_fib.errors import DataError, NotJudgeable, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.conditions import Blind, Sensor, Watch, find_sensor
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.cuda.place import CudaPlace
 from pytest_fib.judge.devices import uuid_of
@@ -149,6 +150,15 @@ class JudgeSession:
     def lock(self) -> Lock:
         """What keeps others quiet while this session times: over the device, or over the machine."""
         return MachineLock() if self.config.device == "cpu" else DeviceLock(uuid_of(self.config.device))
+
+    @cached_property
+    def sensor(self) -> Sensor:
+        """What looks at the device that is judged on."""
+        return Blind() if self.config.device == "cpu" else find_sensor(uuid_of(self.config.device))
+
+    def watch(self) -> Watch:
+        """Return what looks at the device around the blocks of one workload."""
+        return Watch(self.sensor)
 
     def _zygote(self, loaded: LoadedSolution) -> Zygote:
         return self.zygotes.get(

@@ -33,6 +33,22 @@ class GateRecord(TypedDict):
     stages: list[StageRecord]
 
 
+class ConditionsRecord(TypedDict):
+    """What a device was like around the measured blocks; the fields are those of ``data.evaluation.Conditions``."""
+
+    problem: str
+    driver: str
+    sm_mhz: list[int] | None
+    memory_mhz: list[int] | None
+    max_sm_mhz: int | None
+    reasons: list[str]
+    locked: bool | None
+    blocks: int
+    slowed_blocks: int
+    repeated_blocks: int
+    others: int | None
+
+
 class Measurement(TypedDict):
     """One entry of the report's ``measurements``; latencies in milliseconds."""
 
@@ -68,6 +84,7 @@ class Measurement(TypedDict):
     ratio_ci: list[float] | None
     failure: str | None
     gate: GateRecord | None
+    conditions: ConditionsRecord | None
 
 
 class SolutionInfo(TypedDict):

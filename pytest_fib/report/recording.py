@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fib.report.conditions import conditions_record
 from pytest_fib.report.environment import Machine, find_machine
 from pytest_fib.report.official import make_trace, speedup_of
 from pytest_fib.report.plain import finite, valid_text
@@ -209,6 +210,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         ratio_ci=None if gating is None or gating.ratio_ci is None else list(gating.ratio_ci),
         gate=None if gating is None else _gate_record(gating),
         failure=None,
+        conditions=conditions_record(evaluation.conditions),
     )
 
 

@@ -89,7 +89,7 @@ class RunReporter:
         """Show table and summary: https://docs.pytest.org/en/stable/reference/reference.html#std-hook-pytest_terminal_summary"""
         if not (self._found or self._problems):
             return
-        from pytest_fib.report import terminal
+        from pytest_fib.report import conditions, terminal
 
         verbosity = self._config.getoption("verbose")
         records = self.records
@@ -99,6 +99,7 @@ class RunReporter:
         if verbosity > -2 and records:
             others = (terminal.fuzz_line(records), terminal.sandbox_line(records))
             lines = [terminal.summary_line(records), *(line for line in others if line)]
+            lines += conditions.device_lines(records)
             lines += [Line(text) for text in self._about_gate(records)]
             self._write_lines(terminalreporter, lines)
         self._write_lines(terminalreporter, [Line(text, {"red": True}) for text in self._problems])
@@ -146,6 +147,8 @@ class RunReporter:
             self._write("--fib-html", html, lambda path: write_text(path, render(document)))
 
     def _document(self) -> dict[str, Any]:
+        from pytest_fib.report import conditions
+
         records = self.records
         environment = describe_run(
             device=next((record["device"] for record in records if record["device"]), "cpu"),
@@ -154,6 +157,8 @@ class RunReporter:
             args=[os.fspath(arg) for arg in self._config.invocation_params.args],
             sandbox=_weakest_sandbox(records),
         )
+        environment["clocks"] = conditions.with_state(environment["clocks"], records)
+        environment["driver"] = conditions.driver_of(records) or environment["driver"]
         return build_document(records, environment=environment, config=self._settings.resolved())
 
     def _write(self, flag: str, path: Path, write: Callable[[Path], None]) -> None:
