@@ -48,6 +48,7 @@ class Artifacts:
     """
 
     def __init__(self, cache_dir: Path, session_dir: Path) -> None:
+        self.cache_dir = cache_dir
         self._cache = cache_dir / "build"
         self._failures = session_dir / "failures"
         self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,7 +125,7 @@ def _toolchain() -> tuple[str, ...]:
     return (
         sys.version,
         platform.machine(),
-        _processor(),
+        processor(),
         _said_by("c++"),
         _version("apache-tvm-ffi"),
         _version("torch"),
@@ -140,7 +141,7 @@ def _said_by(command: str) -> str:
     return f"{os.path.realpath(path)} {said}"
 
 
-def _processor() -> str:
+def processor() -> str:
     """Products are compiled for this very processor, and a cache folder may be shared by several machines."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
         lines = [line for line in file if line.startswith(("model name", "flags", "Features", "CPU part"))]

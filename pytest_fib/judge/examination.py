@@ -32,7 +32,6 @@ from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
-from pytest_fib.judge.floor import floor_ns
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
@@ -349,12 +348,8 @@ class Examination:
         if self._session.cores.shared:
             self._notes.remark("judge and candidate shared one core: latencies are too long")
         samples = [sample for trial in latency.trials for sample in trial]
-        floor = None  # peaks are those of the processor
-        if not self._session.place.is_device:
-            floor = floor_ns(
-                self._definition.op_type, bench.arena.plan, self._session.peaks, self._session.threads
-            )
-        self._check_floor(statistics.median(samples), floor)
+        floor = self._session.floors.of(self._definition, self._workload, bench.arena.plan, bench.inputs)
+        self._check_floor(statistics.median(samples), floor.impossible_ns)
         uncertainty_ms = several.spread / schedule.calls_per_request / 1e6
         medians = [statistics.median(trial) / 1e6 for trial in latency.trials]
         return Timing(
@@ -363,7 +358,7 @@ class Examination:
             handover_ms=several.ordinary / 1e6,
             calls_per_request=schedule.calls_per_request,
             ci95_ms=log_t_interval(medians, clock=uncertainty_ms),
-            floor_ms=None if floor is None else floor / 1e6,
+            floor_ms=floor.least_ms,
             outliers=outliers(samples),
             clock_uncertainty_ms=uncertainty_ms,
             clock=measured.clock,

@@ -30,7 +30,7 @@ from pytest_fib.judge.cuda.place import CudaPlace
 from pytest_fib.judge.devices import uuid_of
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.failures import CandidateError
-from pytest_fib.judge.floor import Peaks
+from pytest_fib.judge.floor import Floors
 from pytest_fib.judge.handover import Handovers, noop_source
 from pytest_fib.judge.libraries import include_folders
 from pytest_fib.judge.machine import Cores, DeviceLock, Lock, MachineLock
@@ -65,7 +65,6 @@ class JudgeSession:
         self.handovers = Handovers()
         self.pool = Pool(config.secret)
         self.captured = CapturedFiles()
-        self.peaks = Peaks()
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
         )
@@ -155,6 +154,11 @@ class JudgeSession:
     def sensor(self) -> Sensor:
         """What looks at the device that is judged on."""
         return Blind() if self.config.device == "cpu" else find_sensor(uuid_of(self.config.device))
+
+    @cached_property
+    def floors(self) -> Floors:
+        """What work takes at least where this session judges."""
+        return Floors(self.config.device, self.threads, self.artifacts.cache_dir, self.lock)
 
     def watch(self) -> Watch:
         """Return what looks at the device around the blocks of one workload."""

@@ -77,6 +77,7 @@ class Measurement(TypedDict):
     error_ratio: float | None
     floor_ms: float | None
     sol_fraction: float | None
+    sol_score: float | None
     remarks: list[str]
     synthesized: list[str]
     verdict: str | None

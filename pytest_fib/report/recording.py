@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fib.measure.roof import sol_score
 from pytest_fib.report.conditions import conditions_record
 from pytest_fib.report.environment import Machine, find_machine
 from pytest_fib.report.official import make_trace, speedup_of
@@ -203,6 +204,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         sol_fraction=None
         if timing is None or timing.floor_ms is None
         else finite(timing.floor_ms / timing.latency_ms),
+        sol_score=_sol_score(evaluation),
         remarks=[valid_text(remark) for remark in evaluation.remarks],
         synthesized=[valid_text(name) for name in evaluation.synthesized],
         verdict=None if gating is None else gating.verdict,
@@ -212,6 +214,17 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         failure=None,
         conditions=conditions_record(evaluation.conditions),
     )
+
+
+def _sol_score(evaluation: Evaluation) -> float | None:
+    """SOL-ExecBench's score, of a solution that ran beside a baseline where the op type's work is known."""
+    timing, gating = evaluation.timing, evaluation.gating
+    if timing is None or timing.floor_ms is None or gating is None or not evaluation.passed:
+        return None
+    latency = timing.latency_ms if gating.latency_ms is None else gating.latency_ms
+    if gating.baseline_latency_ms is None:
+        return None
+    return finite(sol_score(latency, gating.baseline_latency_ms, timing.floor_ms))
 
 
 def _gate_record(gating: Gating) -> GateRecord:

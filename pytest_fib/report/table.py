@@ -12,7 +12,11 @@ from pytest_fib.report.scores import means_text
 from pytest_fib.report.text import Line, shorten
 from pytest_fib.report.units import MISSING, format_error, format_interval, format_latency, format_ratio
 
-COLUMNS = ("workload", "status", "latency", "reference", "speedup", "vs baseline", "worst abs/rel")
+COLUMNS = ("workload", "status", "latency", "reference", "speedup", "SOL", "vs baseline", "worst abs/rel")
+
+
+SPEED_OF_LIGHT = "SOL"
+"""The share of the speed of light, where the least time of the work is known."""
 
 
 BASELINE = "vs baseline"
@@ -26,7 +30,7 @@ ROW_LIMIT = 200
 _TIMED = ("latency", "reference", "speedup")
 
 
-_DROPPED_FIRST = ("worst abs/rel", "reference", "speedup")
+_DROPPED_FIRST = ("worst abs/rel", SPEED_OF_LIGHT, "reference", "speedup")
 
 
 _LEAST_LABEL = 14
@@ -77,7 +81,8 @@ class _Layout:
         columns = tuple(
             column
             for column in COLUMNS
-            if column not in (*_TIMED, BASELINE) or any(row[column] != MISSING for row in rows)
+            if column not in (*_TIMED, SPEED_OF_LIGHT, BASELINE)
+            or any(row[column] != MISSING for row in rows)
         )
         for dropped in ("", *_DROPPED_FIRST):
             columns = tuple(column for column in columns if column != dropped)
@@ -164,6 +169,7 @@ def _cells(label: str, record: Record, measurement: Measurement) -> dict[str, st
         format_interval(measurement["latency_ms"], None if interval is None else (interval[0], interval[1])),
         format_latency(record["reference_latency_ms"]),
         format_ratio(record["speedup"]),
+        _share(measurement["sol_fraction"]),
         gate.cell(measurement),
         _worst_error(record),
     )
@@ -178,6 +184,10 @@ def workload_labels(measurements: Sequence[Measurement]) -> list[str]:
         for label, measurement in zip(labels, measurements, strict=True)
     ]
     return short if len(set(short)) == len(short) else labels
+
+
+def _share(fraction: float | None) -> str:
+    return MISSING if fraction is None else f"{fraction:.2%}" if fraction < 0.01 else f"{fraction:.0%}"
 
 
 def _worst_error(record: Record) -> str:
