@@ -147,6 +147,8 @@ class Conditions:
         The driver's version.
     sm_mhz, memory_mhz
         The lowest and the highest clock that was seen.
+    idle_sm_mhz
+        The clock before anything was measured.
     max_sm_mhz
         The highest clock that the device can have.
     reasons
@@ -164,6 +166,7 @@ class Conditions:
     driver: str = ""
     sm_mhz: tuple[int, int] | None = None
     memory_mhz: tuple[int, int] | None = None
+    idle_sm_mhz: int | None = None
     max_sm_mhz: int | None = None
     reasons: tuple[str, ...] = ()
     locked: bool | None = None

@@ -71,6 +71,10 @@ class Sensor(Protocol):
     def max_sm_mhz(self) -> int | None:
         """The highest clock that the device can have."""
 
+    @property
+    def at_rest(self) -> Reading | None:
+        """What was read first, before this process had anything on the device."""
+
     def read(self) -> Reading | None:
         """Look once; None where nothing can be read."""
 
@@ -82,6 +86,7 @@ class Blind:
     problem: str = ""
     driver: str = ""
     max_sm_mhz: int | None = None
+    at_rest: Reading | None = None
 
     def read(self) -> Reading | None:
         """Return None."""
@@ -105,6 +110,7 @@ class NvmlSensor:
         self._handle = library.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
         self.driver = _text(library.nvmlSystemGetDriverVersion())
         self.max_sm_mhz: int | None = self._asked("nvmlDeviceGetMaxClockInfo", _SM)
+        self.at_rest: Reading | None = self.read()
 
     def read(self) -> Reading | None:
         """Ask the driver for clocks, event reasons and processes."""
@@ -199,14 +205,15 @@ class Watch:
         """Return what was seen; None where there is nothing to look at."""
         if not self._readings:
             return Conditions(problem=self.sensor.problem) if self.sensor.problem else None
-        readings = self._readings
+        readings, rest = self._readings, self.sensor.at_rest
         others = [reading.others for reading in readings if reading.others is not None]
         return Conditions(
             driver=self.sensor.driver,
             sm_mhz=_range([reading.sm_mhz for reading in readings]),
             memory_mhz=_range([reading.memory_mhz for reading in readings]),
             reasons=tuple(sorted(frozenset().union(*(reading.reasons for reading in readings)))),
-            locked=locked(readings, self.sensor.max_sm_mhz),
+            idle_sm_mhz=None if rest is None else rest.sm_mhz,
+            locked=locked([*([rest] if rest else []), *readings], self.sensor.max_sm_mhz),
             max_sm_mhz=self.sensor.max_sm_mhz,
             blocks=self._blocks,
             slowed_blocks=self._slowed,

@@ -68,6 +68,8 @@ class JudgeSession:
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
         )
+        # It has a first look before anything of ours is on the device.
+        self.sensor: Sensor = Blind() if config.device == "cpu" else find_sensor(uuid_of(config.device))
         self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
         self._homes: dict[tuple[str, int], Keeper] = {}
@@ -149,11 +151,6 @@ class JudgeSession:
     def lock(self) -> Lock:
         """What keeps others quiet while this session times: over the device, or over the machine."""
         return MachineLock() if self.config.device == "cpu" else DeviceLock(uuid_of(self.config.device))
-
-    @cached_property
-    def sensor(self) -> Sensor:
-        """What looks at the device that is judged on."""
-        return Blind() if self.config.device == "cpu" else find_sensor(uuid_of(self.config.device))
 
     @cached_property
     def floors(self) -> Floors:

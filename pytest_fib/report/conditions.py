@@ -19,6 +19,7 @@ class DeviceState(TypedDict):
 
     sm_mhz_range: list[int] | None
     memory_mhz_range: list[int] | None
+    idle_sm_mhz: int | None
     max_sm_mhz: int | None
     locked: bool | None
     reasons: list[str]
@@ -56,6 +57,7 @@ def device_state(records: Iterable[Record]) -> DeviceState | None:
     return DeviceState(
         sm_mhz_range=sm_range,
         memory_mhz_range=_range(each["memory_mhz"] for each in every),
+        idle_sm_mhz=min((each["idle_sm_mhz"] for each in every if each["idle_sm_mhz"]), default=None),
         max_sm_mhz=max(highest, default=None),
         # One workload that saw the clock move is enough to know that it is not held.
         locked=False if False in held else True if True in held else None,
@@ -86,9 +88,10 @@ def device_lines(records: Iterable[Record]) -> list[Line]:
         )
     if state["locked"] is False and state["sm_mhz_range"]:
         low, high = state["sm_mhz_range"]
+        idle = f", {state['idle_sm_mhz']} MHz before" if state["idle_sm_mhz"] else ""
         lines.append(
-            f"the clocks float: {low} to {high} MHz were seen around the measured blocks; compare only what ran side "
-            "by side, or lock them (nvidia-smi --lock-gpu-clocks), which is never done here"
+            f"the clocks float: {low} to {high} MHz around the measured blocks{idle}; compare only what ran side by "
+            "side, or lock them (nvidia-smi --lock-gpu-clocks), which is never done here"
         )
     if state["slowed_blocks"]:
         lines.append(

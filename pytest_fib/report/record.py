@@ -40,6 +40,7 @@ class ConditionsRecord(TypedDict):
     driver: str
     sm_mhz: list[int] | None
     memory_mhz: list[int] | None
+    idle_sm_mhz: int | None
     max_sm_mhz: int | None
     reasons: list[str]
     locked: bool | None

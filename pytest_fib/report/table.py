@@ -187,7 +187,7 @@ def workload_labels(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def _share(fraction: float | None) -> str:
-    return MISSING if fraction is None else f"{fraction:.2%}" if fraction < 0.01 else f"{fraction:.0%}"
+    return MISSING if fraction is None else f"{100 * fraction:.1g}%" if fraction < 0.01 else f"{fraction:.0%}"
 
 
 def _worst_error(record: Record) -> str:

@@ -78,6 +78,8 @@ def _significant(value: float, digits: int) -> str:
     value = _rounded(value, digits)
     if value == 0:
         return "0"
+    if not math.isfinite(value):
+        return str(value)  # half an interval that is out of proportion
     exponent = math.floor(math.log10(abs(value)))
     if exponent >= 6 or exponent < -4:
         return f"{value:.{digits - 1}e}"

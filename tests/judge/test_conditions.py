@@ -37,8 +37,9 @@ class Scripted:
     driver = "580.1"
     max_sm_mhz = 1980
 
-    def __init__(self, *readings: Reading) -> None:
+    def __init__(self, *readings: Reading, at_rest: Reading | None = None) -> None:
         self._readings = list(readings)
+        self.at_rest = at_rest
 
     def read(self) -> Reading:
         return self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
@@ -143,6 +144,14 @@ def test_calm_blocks_are_measured_once() -> None:
     assert watch.remarks() == []
 
 
+def test_a_clock_that_was_lower_at_rest_is_not_held() -> None:
+    watch = Watch(Scripted(CALM, at_rest=IDLE))
+    watch.steady(lambda: None)
+    conditions = watch.conditions()
+    assert conditions is not None
+    assert (conditions.sm_mhz, conditions.idle_sm_mhz, conditions.locked) == ((1980, 1980), 345, False)
+
+
 def test_a_block_that_was_slowed_down_is_measured_again() -> None:
     watch, made = run(Scripted(CALM, CAPPED, CALM))
     conditions = watch.conditions()
@@ -189,11 +198,12 @@ def test_repeating_is_bounded_and_counted(readings: list[Reading], blocks: int) 
 
 @pytest.fixture
 def watched(session: JudgeSession) -> Iterator[JudgeSession]:
-    session.__dict__["sensor"] = Scripted(CALM, CALM, replace(CAPPED, others=1), CALM)
+    before = session.sensor
+    session.sensor = Scripted(CALM, CALM, replace(CAPPED, others=1), CALM)
     try:
         yield session
     finally:
-        del session.__dict__["sensor"]
+        session.sensor = before
 
 
 def test_an_evaluation_says_what_the_device_was_like(watched: JudgeSession) -> None:

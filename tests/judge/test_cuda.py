@@ -285,3 +285,48 @@ def test_cuda_sources_are_compiled_for_the_device_and_pass(judged: Judge) -> Non
     assert evaluation.status is EvaluationStatus.PASSED, evaluation.log or evaluation.mismatch
     assert evaluation.timing
     assert evaluation.timing.clock == "cupti"
+
+
+TORCH_EXTENSION = """
+#include <ATen/core/Tensor.h>
+#include <c10/cuda/CUDAStream.h>
+#include <torch/library.h>
+
+__global__ void scale_add(const float* x, const float* w, float bias, float* y, long rows, long h) {
+  long at = blockIdx.x * static_cast<long>(blockDim.x) + threadIdx.x;
+  if (at < rows * h) y[at] = x[at] * w[at % h] + bias;
+}
+
+void run(const at::Tensor& x, const at::Tensor& w, double bias, at::Tensor y) {
+  long rows = x.size(0), h = x.size(1);
+  scale_add<<<(rows * h + 255) / 256, 256, 0, c10::cuda::getCurrentCUDAStream()>>>(
+      x.const_data_ptr<float>(), w.const_data_ptr<float>(), static_cast<float>(bias),
+      y.mutable_data_ptr<float>(), rows, h);
+}
+
+TORCH_LIBRARY(scale_add, m) { m.def("run(Tensor x, Tensor w, float bias, Tensor(a!) y) -> ()", &run); }
+"""
+
+
+def test_an_extension_of_torch_is_compiled_for_the_device_and_passes(judged: Judge) -> None:
+    evaluation = judged(cuda_solution(TORCH_EXTENSION, binding="torch", destination_passing_style=True))
+    assert evaluation.status is EvaluationStatus.PASSED, evaluation.log or evaluation.mismatch
+
+
+def test_what_the_device_was_like_is_known(judged: Judge) -> None:
+    pytest.importorskip("pynvml")
+    conditions = judged(HONEST).conditions
+    assert conditions is not None
+    assert not conditions.problem
+    assert conditions.driver
+    assert conditions.sm_mhz is not None
+    assert 0 < conditions.sm_mhz[0] <= conditions.sm_mhz[1] <= (conditions.max_sm_mhz or 0)
+    assert conditions.blocks == CONFIG.sampling.trials + conditions.repeated_blocks
+
+
+def test_the_roof_of_a_device_is_what_it_does(cuda_session: JudgeSession) -> None:
+    roof = cuda_session.floors.roof
+    assert roof.bytes_per_ns(1e9) > 100
+    rates = [roof.operations_per_ns(name) for name in ("float8_e4m3fn", "bfloat16", "float32")]
+    assert all(rate and rate > 1e3 for rate in rates)
+    assert rates == sorted(rates, key=lambda rate: -(rate or 0))

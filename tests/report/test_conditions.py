@@ -30,8 +30,10 @@ def test_nothing_is_said_of_a_processor_or_a_calm_device() -> None:
 
 
 def test_floating_clocks_get_a_banner() -> None:
-    floating = replace(CALM, sm_mhz=(345, 1980), locked=False)
-    assert "fib: the clocks float: 345 to 1980 MHz" in text(CALM, floating)
+    floating = replace(CALM, sm_mhz=(1410, 1980), idle_sm_mhz=345, locked=False)
+    assert "fib: the clocks float: 1410 to 1980 MHz around the measured blocks, 345 MHz before" in text(
+        CALM, floating
+    )
     assert "never done here" in text(floating)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 
 from hypothesis import given
@@ -117,3 +118,15 @@ def test_a_long_table_is_cut_and_says_so(synthetic: ModuleType) -> None:
 
 def test_no_table_without_a_judged_workload(synthetic: ModuleType) -> None:
     assert texts([make_skip({}, "f.jsonl::w", "no device")]) == []
+
+
+def test_the_share_of_the_speed_of_light_where_it_is_known(synthetic: ModuleType) -> None:
+    def table(*floors: float | None) -> str:
+        timings = [replace(synthetic.timing(), floor_ms=floor) for floor in floors]
+        return "\n".join(texts([synthetic.record(timing=timing) for timing in timings]))
+
+    latency = synthetic.timing().latency_ms
+    assert "SOL" not in table(None)
+    assert " SOL" in table(latency / 4, None)
+    assert "25%" in table(latency / 4, None)
+    assert "0.04%" in table(latency / 2500)
