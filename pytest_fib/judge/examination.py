@@ -92,7 +92,7 @@ class Examination:
         self._root = traceset_root
         self._tally = Tally()
         self._notes = _Notes(remarks=list(loaded.notes))
-        self._watch = session.watch()
+        self.watch = session.watch()
         self._artifact_dir = ""
         self._lasting: Candidate | None = None
         self._keeps_candidates = self._config.isolation == "solution"
@@ -375,7 +375,7 @@ class Examination:
 
     def _trial(self, bench: Bench, candidate: Candidate, schedule: Schedule) -> Trial:
         """Return one trial without its warm-up, made again where the device was slowed down meanwhile."""
-        return self._watch.steady(partial(self._settled_trial, bench, candidate, schedule))
+        return self.watch.steady(partial(self._settled_trial, bench, candidate, schedule))
 
     def _settled_trial(self, bench: Bench, candidate: Candidate, schedule: Schedule) -> Trial:
         """Return one trial without its warm-up; one that does not settle is made once more and then counted."""
@@ -506,8 +506,8 @@ class Examination:
             threads=self._session.threads,
             integrity_detail=failure.seen if isinstance(failure, IntegrityViolation) else "",
             sandbox=self._session.sandbox,
-            remarks=(*notes.remarks, *self._watch.remarks()),
-            conditions=self._watch.conditions(),
+            remarks=(*notes.remarks, *self.watch.remarks()),
+            conditions=self.watch.conditions(),
             synthesized=notes.synthesized,
         )
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,7 @@ class Pairing:
         return replace(
             evaluation,
             gating=gating,
+            remarks=(*evaluation.remarks, *self._ours.watch.remarks()),
             calls=evaluation.calls + self._spent.calls,
             verified_calls=evaluation.verified_calls + self._spent.verified_calls,
             wall_seconds=evaluation.wall_seconds + time.perf_counter() - start,
@@ -277,7 +279,7 @@ class _Blocks:
         for number in numbers:
             with self.session.lock.timing():
                 start = time.monotonic()
-                blocks.append(self._pair(number))
+                blocks.append(self.ours.watch.steady(partial(self._pair, number)))
                 self.seconds += time.monotonic() - start
                 self.made += 1
         return blocks
