@@ -1,6 +1,6 @@
 """Is a candidate slower than its baseline? From the logarithms of block ratios to a verdict.
 
-A block is a fresh process of each of the two, one after the other, with the same inputs; its ratio is the median
+A block is a fresh process of each of the two, which take turns with the same inputs; its ratio is the median
 latency of the candidate divided by that of the baseline. Blocks are independent, samples within one are not, so
 blocks are what is counted.
 
