@@ -38,5 +38,19 @@ class NotJudgeable(FibError):
     """This workload cannot be judged here (missing blob, too large, no device): a skip, never a verdict."""
 
 
+class NoTensors(NotJudgeable):
+    """A captured tensor is not there: a skip.
+
+    Attributes
+    ----------
+    together
+        The same for all workloads whose tensors are not there: without the name of the file.
+    """
+
+    def __init__(self, sentence: str, together: str) -> None:
+        super().__init__(sentence)
+        self.together = together
+
+
 class NoDevice(NotJudgeable):
     """The device that was asked for is not there: a skip, or with ``--fib-require-device`` a failure."""

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fib.data.text import escape, slug
 from pytest_fib.data.workload import Workload
-from pytest_fib.errors import DataError, NoDevice, NotJudgeable, SandboxIncomplete
+from pytest_fib.errors import DataError, NoDevice, NoTensors, NotJudgeable, SandboxIncomplete
 from pytest_fib.rows import Row
 from pytest_fib.session import FibSession
 
@@ -65,12 +65,14 @@ class SolutionItem(pytest.Function):
 
     def asked(self, judge: Callable[[], T]) -> T:
         """What the judge says; skips what cannot be judged here, and fails where there is no verdict."""
+        from pytest_fib.report.record import SKIP_KEY
         from pytest_fib.report.recording import record_unjudged
 
         try:
             return judge()
         except NotJudgeable as reason:
             if not isinstance(reason, NoDevice) or not self.fib.settings.require_device:
+                self.stash[SKIP_KEY] = reason.together if isinstance(reason, NoTensors) else str(reason)
                 pytest.skip(str(reason))
             problem = str(reason)
         except (DataError, SandboxIncomplete) as error:

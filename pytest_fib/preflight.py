@@ -52,11 +52,13 @@ class Preflight:
         return not is_worker(config) and not config.option.collectonly
 
     def _device(self) -> str:
-        """The device, without importing torch for it: ``auto`` stays where there are devices of NVIDIA's driver."""
+        """The device, without importing torch for it: what ``auto`` means where NVIDIA's driver has devices."""
         from pytest_fib.candidate.sandbox.policy import nvidia_devices
 
         device = self._fib.settings.device
-        return "cpu" if device == "auto" and not nvidia_devices() else device
+        if device != "auto":
+            return device
+        return "auto (a GPU for solutions that are written for one, else cpu)" if nvidia_devices() else "cpu"
 
     @cached_property
     def _layers(self) -> list[tuple[str, bool, str]]:

@@ -102,7 +102,9 @@ def read_solution(path: Path) -> LoadedSolution:
         renamed["spec"] = starterkit.SPEC_TABLE
     else:
         with naming(path):
-            fields, notes = wild.solution_fields(_json(path), sibling=lambda name: _beside(path, name))
+            fields, notes = wild.solution_fields(
+                _solution_json(path), sibling=lambda name: _beside(path, name)
+            )
     with naming(file):
         return LoadedSolution(validated(Solution, fields, renamed), path, tuple(notes))
 
@@ -197,6 +199,20 @@ def _trace(value: Any) -> Trace:
 
 def _json(path: Path) -> Any:
     return files.parse_json(files.read_text(path))
+
+
+def _solution_json(path: Path) -> Any:
+    text = files.read_text(path)
+    try:
+        return files.parse_json(text)
+    except DataError:
+        if path.suffix == ".json":
+            raise
+    kit = next((folder for folder in path.parents[:4] if (folder / starterkit.CONFIG_FILE).is_file()), None)
+    instead = f": name {shown(kit)}" if kit else " (config.toml and solution/<language>/)"
+    raise DataError(
+        f"is not a solution; name a solution's JSON, whose 'sources' hold the code, or a starter-kit folder{instead}"
+    )
 
 
 def _beside(path: Path, name: str) -> str | None:

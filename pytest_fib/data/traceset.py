@@ -13,7 +13,7 @@ from pytest_fib.data.definition import Definition
 from pytest_fib.data.files import naming, shown
 from pytest_fib.data.readers import read_definition
 from pytest_fib.data.text import escape, slug
-from pytest_fib.errors import DataError, NotJudgeable
+from pytest_fib.errors import DataError, NoTensors, NotJudgeable
 
 _ROOMS = ("definitions", "workloads", "solutions", "traces", "blob")
 _LFS_HEADER = b"version https://git-lfs.github.com/spec/"
@@ -102,9 +102,10 @@ class Traceset:
         for candidate in self._blob_candidates(relative):
             if os.path.lexists(candidate):
                 return self._checked_blob(candidate, path_text)
-        raise NotJudgeable(
-            f"tensor file '{escape(path_text)}' is not in {shown(self.root)}; "
-            "fetch the dataset's blobs or pass --fib-synthesize-missing"
+        remedy = "fetch the dataset's blobs or pass --fib-synthesize-missing"
+        raise NoTensors(
+            f"tensor file '{escape(path_text)}' is not in {shown(self.root)}; {remedy}",
+            together=f"captured tensors are not in {shown(self.root)}; {remedy}",
         )
 
     @cached_property
@@ -206,8 +207,10 @@ class Traceset:
         with naming(path):
             is_pointer = real.stat().st_size <= _LFS_LIMIT and files.read_bytes(real).startswith(_LFS_HEADER)
         if is_pointer:
-            raise NotJudgeable(
-                f"{where} is only a git-LFS pointer; run 'git lfs pull' there or pass --fib-synthesize-missing"
+            remedy = "run 'git lfs pull' there or pass --fib-synthesize-missing"
+            raise NoTensors(
+                f"{where} is only a git-LFS pointer; {remedy}",
+                together=f"captured tensors in {shown(self.root)} are only git-LFS pointers; {remedy}",
             )
         return real
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_fib.report.official import TRACE_LOG_LIMIT
 from pytest_fib.report.plain import valid_text
-from pytest_fib.report.record import RECORD_KEY, Record
+from pytest_fib.report.record import RECORD_KEY, SKIP_KEY, Record
 from pytest_fib.report.recording import make_skip
 
 REPORT_ATTRIBUTE = "fib"
@@ -37,6 +37,9 @@ class RecordCarrier:
             _attach(report, records)
         if report.skipped and not records_of(report):
             _attach(report, _skip_records(item, report))
+        if report.skipped and SKIP_KEY in item.stash:
+            # At the same place, and in the same words, pytest's summary counts the workloads of a file in one line.
+            report.longrepr = (str(item.path), 1, f"Skipped: {item.stash[SKIP_KEY]}")
         return report
 
 

@@ -161,6 +161,9 @@ class Record(TypedDict):
     relative_error: float | None
 
 
+SKIP_KEY = pytest.StashKey[str]()
+"""Why an item was skipped, in words that it shares with other items of its file."""
+
 RECORD_KEY: pytest.StashKey[list[Record]] = pytest.StashKey()
 """Where an item keeps its records; one per evaluation, so a plain item has one."""
 

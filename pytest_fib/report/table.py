@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,18 @@ _DROPPED_FIRST = ("worst abs/rel", SPEED_OF_LIGHT, "reference", "speedup")
 _LEAST_LABEL = 14
 
 
+_LEAST_SIZES = 30
+"""Columns that the sizes of a label's axes are given at most before other columns are left out."""
+
+
+_AXIS = re.compile(r"([A-Za-z_.][A-Za-z0-9_.]*?)(\d+)")
+
+
 _GAP = "  "
+
+
+_LONGEST_NAME = 12
+"""Letters of an axis' name from which labels that are too long are shortened."""
 
 
 _LONGEST_STATUS = len("INCORRECT_NUMERICAL")
@@ -84,11 +96,13 @@ class _Layout:
             if column not in (*_TIMED, SPEED_OF_LIGHT, BASELINE)
             or any(row[column] != MISSING for row in rows)
         )
+        shortest = max((len(_abbreviated(row, 1)) for row in rows), default=0)
+        least = min(max(shortest, _LEAST_LABEL), _LEAST_SIZES)
         for dropped in ("", *_DROPPED_FIRST):
             columns = tuple(column for column in columns if column != dropped)
             natural = [_natural_width(column, rows, columns) for column in columns]
             excess = sum(natural) + len(_GAP) * len(columns) - width
-            if natural[0] - excess >= min(natural[0], _LEAST_LABEL):
+            if natural[0] - excess >= min(natural[0], least):
                 break
         label = max(natural[0] - max(excess, 0), 1)
         return cls(columns, (label, *natural[1:]))
@@ -99,9 +113,17 @@ class _Layout:
         return self.line({**names, "workload": shorten("workload", self.widths[0])})
 
     def labelled(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
-        """The rows of a group with labels that fit; if two would look the same, all end in their uuids."""
+        """The rows of a group with labels that fit: names of axes are cut before sizes are.
+
+        If two would look the same, all end in their uuids.
+        """
         width = self.widths[0]
-        labels = [shorten(row["workload"], width) for row in rows]
+        labels = [row["workload"] for row in rows]
+        for letters in range(_LONGEST_NAME, 0, -1):
+            if all(len(label) <= width for label in labels):
+                break
+            labels = [_abbreviated(row, letters) for row in rows]
+        labels = [shorten(label, width) for label in labels]
         if len(set(labels)) < len({row["workload"] for row in rows}):
             labels = [_label_by_uuid(row, width) for row in rows]
         return [{**row, "workload": label} for row, label in zip(rows, labels, strict=True)]
@@ -116,6 +138,19 @@ class _Layout:
         parts.append(cells[status[0]].ljust(room))
         parts += [cells[column].rjust(width) for column, width in numbers]
         return _GAP + _GAP.join(parts).rstrip()
+
+
+def _abbreviated(row: Mapping[str, str], letters: int) -> str:
+    """The label with so many letters of each axis' name."""
+    parts = row["workload"].split("-")
+    axes = [None if part == row["uuid"] else _AXIS.fullmatch(part) for part in parts]
+    return "-".join(
+        _cut(axis[1], letters) + axis[2] if axis else part for part, axis in zip(parts, axes, strict=True)
+    )
+
+
+def _cut(name: str, letters: int) -> str:
+    return name[:letters].rstrip("_") or name[:1]
 
 
 def _label_by_uuid(row: Mapping[str, str], width: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pytest_fib.data.layers import in_words, missing_layers
@@ -12,23 +13,29 @@ from pytest_fib.report.scores import means_text
 from pytest_fib.report.text import Line, plural
 
 _REMARK_LIMIT = 10
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")  # and not the digits of a name
 
 
 def remark_lines(records: Iterable[Record]) -> list[Line]:
-    """Return each distinct remark once, with the number of workloads that it was made on."""
-    counts = Counter(
-        remark
-        for record in records
-        if record["measurement"] is not None
-        for remark in record["measurement"]["remarks"]
-    )
-    lines = [
-        Line(f"remark on {plural(count, 'workload')}: {escape(remark, 400)}", {"yellow": True})
-        for remark, count in counts.most_common(_REMARK_LIMIT)
-    ]
-    if len(counts) > _REMARK_LIMIT:
-        lines.append(Line(f"… {len(counts) - _REMARK_LIMIT} more remarks", {"yellow": True}))
+    """Return each remark once, with the number of workloads that it was made on; only numbers may differ."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if record["measurement"] is not None:
+            for pattern, remark in {
+                _NUMBER.sub("#", text): text for text in record["measurement"]["remarks"]
+            }.items():
+                alike[pattern].append(remark)
+    most = sorted(alike.values(), key=len, reverse=True)
+    lines = [Line(_remark(remarks), {"yellow": True}) for remarks in most[:_REMARK_LIMIT]]
+    if len(most) > _REMARK_LIMIT:
+        lines.append(Line(f"… {len(most) - _REMARK_LIMIT} more remarks", {"yellow": True}))
     return lines
+
+
+def _remark(alike: Sequence[str]) -> str:
+    on = f"remark on {plural(len(alike), 'workload')}"
+    others = len(set(alike)) > 1
+    return f"{on}{', the first' if others else ''}: {escape(alike[0], 400)}"
 
 
 def seed_line(records: Iterable[Record]) -> Line | None:

@@ -33,6 +33,19 @@ def test_a_plain_solution(solution_json: Json, write: Write) -> None:
     assert read_solution(write("again.json", written)).solution == loaded.solution
 
 
+def test_a_source_file_is_told_what_a_solution_is(tmp_path: Path) -> None:
+    source = tmp_path / "kit" / "solution" / "python" / "kernel.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("def run(x):\n    return x\n")
+    with pytest.raises(
+        DataError, match=r"kernel\.py: is not a solution; name a solution's JSON, .* \(config.toml and"
+    ):
+        read_solution(source)
+    (tmp_path / "kit" / "config.toml").write_text("")
+    with pytest.raises(DataError, match=r"or a starter-kit folder: name \S+/kit$"):
+        read_solution(source)
+
+
 def test_an_unsaid_calling_style_stays_unsaid(solution_json: Json, write: Write) -> None:
     del solution_json["spec"]["destination_passing_style"]
     solution = read_solution(write("s.json", solution_json)).solution

@@ -189,6 +189,8 @@ def test_wrong_samplers_are_found(name: str, rows: int, vocabulary: int) -> None
     mismatch = judged(getattr(fake, name), rows, vocabulary).mismatch
     assert mismatch is not None
     assert mismatch.sentence
+    rarely = mismatch.sentence.partition("a right sampler is as uneven ")[2]
+    assert rarely.startswith(("practically never", "once in ")) == ("distribution" in mismatch.problem)
 
 
 @pytest.mark.parametrize(("rows", "vocabulary"), [(1, 300), (8, 300), (4, 30_000)])

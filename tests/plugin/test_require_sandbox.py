@@ -63,6 +63,17 @@ def test_verbose_runs_say_what_is_missing_and_go_on(run: pytest.Pytester, probes
     result.stdout.fnmatch_lines(["fib: device cpu, sandbox incomplete: root (Operation not permitted)"])
 
 
+def test_a_header_says_what_auto_means_where_there_is_a_gpu(
+    run: pytest.Pytester, probes: list[Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes.append(WHOLE)
+    monkeypatch.setattr("pytest_fib.candidate.sandbox.policy.nvidia_devices", lambda: ["/dev/nvidia0"])
+    result = run.runpytest("--fib-solution=solutions/mine.json", "-v")
+    result.stdout.fnmatch_lines(
+        ["fib: device auto (a GPU for solutions that are written for one, else cpu), sandbox complete*"]
+    )
+
+
 @pytest.mark.parametrize("args", [(), ("--fib-require-sandbox", "--collect-only", "-q")])
 def test_nothing_is_probed_unasked(run: pytest.Pytester, probes: list[Report], args: tuple[str, ...]) -> None:
     result = run.runpytest("--fib-solution=solutions/mine.json", *args)

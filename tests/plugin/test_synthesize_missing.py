@@ -61,6 +61,7 @@ def judge(pytester: pytest.Pytester, *more: str) -> tuple[pytest.RunResult, dict
         "--fib-no-timing",
         "--fib-profile=quick",
         "--fib-report=report.json",
+        "-rs",
         *more,
     )
     return result, json.loads((pytester.path / "report.json").read_text())
@@ -73,6 +74,10 @@ def test_without_the_flag_it_is_a_skip_that_names_the_file(dataset: Path, pytest
     for name in ("gone", "gone, another spelling", "several"):
         assert f"'{CASES[name][0]}' is not in " in reasons[UUIDS[name]]
         assert "fetch the dataset's blobs or pass --fib-synthesize-missing" in reasons[UUIDS[name]]
+    remedy = "fetch the dataset's blobs or pass --fib-synthesize-missing"
+    result.stdout.fnmatch_lines(
+        [f"SKIPPED ?3? set/workloads/gqa_paged/{NAME}.jsonl:1: captured tensors are not in */set; {remedy}"]
+    )
     assert "'blob/pointer.safetensors' in " in reasons[UUIDS["pointer"]]
     assert "is only a git-LFS pointer; run 'git lfs pull' there or pass --fib" in reasons[UUIDS["pointer"]]
 

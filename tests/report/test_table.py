@@ -49,22 +49,44 @@ def test_eighty_columns_show_every_column(synthetic: ModuleType) -> None:
     records = [synthetic.record(nodeid=nodeid("batch_size16-num_pages12345")), synthetic.record("TIMEOUT")]
     lines = texts(records, width=79)
     assert "worst abs/rel" in lines[0]
-    assert "batch_si…es12345" in lines[2]
+    assert "batc16-num12345" in lines[2]
+
+
+def test_sizes_of_axes_outlive_other_columns(synthetic: ModuleType) -> None:
+    labels = [f"batch_size64-num_pages{pages}-len_indptr65-num_kv_indices{pages}" for pages in (26475, 26582)]
+    records = [
+        synthetic.record(workload=f"{i:08x}-0", nodeid=nodeid(f"{label}-{i:08x}"))
+        for i, label in enumerate(labels)
+    ]
+    lines = texts(records, width=79)
+    assert "worst abs/rel" not in lines[0]
+    assert [line.split()[0] for line in lines[2:]] == [
+        "batc64-num26475-len65-num26475",
+        "batc64-num26582-len65-num26582",
+    ]
+
+
+def test_a_uuid_is_no_axis(synthetic: ModuleType) -> None:
+    records = [
+        synthetic.record(workload=f"abcdef{n}-0", nodeid=nodeid(f"batch_size7-abcdef{n}")) for n in (12, 13)
+    ]
+    assert [line.split()[0] for line in texts(records, width=60)[2:]] == ["batc7-abcdef12", "batc7-abcdef13"]
 
 
 def test_labels_too_long_to_differ_end_in_their_uuids(synthetic: ModuleType) -> None:
     axes = {
-        f"{batch}bf737d-0": f"batch_size{batch}-max_num_pages{batch}-num_pages64" for batch in (11, 12, 21)
+        f"{batch}bf737d-0": f"max_num_pages{10**20}-batch_size{batch}-num_pages{10**20}"
+        for batch in (11, 12, 21)
     }
     records = [
         synthetic.record(workload=uuid, nodeid=nodeid(f"{label}-{uuid[:8]}")) for uuid, label in axes.items()
     ]
     assert [line.split()[0] for line in texts(records, width=79)[2:]] == [
-        "batch_s…11bf737d",
-        "batch_s…12bf737d",
-        "batch_s…21bf737d",
+        "max_num_pages10000000000…11bf737d",
+        "max_num_pages10000000000…12bf737d",
+        "max_num_pages10000000000…21bf737d",
     ]
-    assert [line.split()[0] for line in texts(records)[2:]] == list(axes.values())
+    assert [line.split()[0] for line in texts(records, width=150)[2:]] == list(axes.values())
 
 
 def test_without_timing_there_are_no_columns_for_it(synthetic: ModuleType) -> None:

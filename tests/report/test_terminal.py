@@ -49,6 +49,18 @@ def test_a_remark_is_said_once(synthetic: ModuleType) -> None:
     ]
 
 
+def test_remarks_that_differ_in_numbers_are_one(synthetic: ModuleType) -> None:
+    records = [
+        synthetic.record(remarks=(f"waited {seconds} s for call 3",)) for seconds in ("12", "1.5", "2e-05")
+    ]
+    records += [synthetic.record(remarks=(f"reads {name}, which",)) for name in ("x1", "x2")]
+    assert [line.text for line in remark_lines(records)] == [
+        "remark on 3 workloads, the first: waited 12 s for call 3",
+        "remark on 1 workload: reads x1, which",
+        "remark on 1 workload: reads x2, which",
+    ]
+
+
 def test_the_seed_is_said_only_where_there_is_one(synthetic: ModuleType) -> None:
     assert seed_line([synthetic.record()]) is None
     line = seed_line([synthetic.record(seed=7, predictable_inputs=True)])

@@ -30,6 +30,7 @@ from pytest_fib.judge.rules.verifier import Calls, Inputs
 from pytest_fib.measure.uniformity import Unevenness, unevenness
 
 FALSE_REJECTION = 1e-6
+_PRACTICALLY_NEVER = 1e-9
 """How often a right sampler fails a workload, at most."""
 
 _SLACK = 1e-3  # of cumulative probability, for sums in float32 and other orders of summation
@@ -285,8 +286,15 @@ def _standing(known: Support, row: int, token: int) -> str:
 def _unlikely(worst: Unevenness, what: str, count: int) -> str:
     return (
         f"of {count} {what}, {worst.seen} are in [{worst.low:g}, {worst.high:g}) of the distribution function, where "
-        f"{worst.expected:.0f} are expected; a right sampler is as uneven with a probability of {worst.chance:.1g}"
+        f"{worst.expected:.0f} are expected; a right sampler is as uneven {_how_rarely(worst.chance)}"
     )
+
+
+def _how_rarely(chance: float) -> str:
+    """A probability as one says it: nobody can picture 1e-321."""
+    if chance < _PRACTICALLY_NEVER:
+        return "practically never (less than once in a billion workloads)"
+    return f"once in {1 / chance:,.0f} workloads"
 
 
 def _mismatch(output: str, call: int, problem: str, sentence: str, failed: int, total: int) -> Mismatch:
