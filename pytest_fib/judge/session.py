@@ -135,6 +135,11 @@ class JudgeSession:
         NotJudgeable
             If the baseline cannot be judged here; the message says what to do.
         """
+        if self.config.device != "cpu":
+            raise NotJudgeable(
+                "code is compared side by side on the CPU only so far; take a folder of reports as the baseline, or "
+                "--fib-device=cpu"
+            )
         check_supported(definition, baseline.solution)
         zygote = self._zygote(baseline)
         check_interpreter(definition, baseline.solution, zygote.interpreter_problems)

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +17,7 @@ import torch
 from pytest_fib.data.evaluation import Evaluation, Gating, Timing
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
+from pytest_fib.errors import NotJudgeable
 from pytest_fib.judge import JudgeSession, pairing
 from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Interval
@@ -24,7 +25,7 @@ from pytest_fib.judge.failures import CandidateDied
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.pairing import Arm, Pairing
 
-from .conftest import HONEST, SCALE_ADD, Judge, in_call, solution, workload
+from .conftest import CONFIG, HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
 OTHER = solution(HONEST + "\n# the baseline\n")
 Latency = Callable[[str, int], float]
@@ -252,6 +253,14 @@ class TestFailures:
         assert gating.verdict is None
         assert not gating.fails()
         assert "the baseline itself is RUNTIME_ERROR here (the candidate process was killed)" in gating.reason
+
+
+def test_on_a_device_there_is_a_sentence_instead(compared) -> None:
+    with (
+        JudgeSession(replace(CONFIG, device="cuda:0")) as session,
+        pytest.raises(NotJudgeable, match="on the CPU only so far"),
+    ):
+        session.compare(compared(noisy(0.0, 0.004))[0], SCALE_ADD, workload(), solution(), None, OTHER, 0.02)
 
 
 class TestRealProcesses:

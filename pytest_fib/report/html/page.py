@@ -86,9 +86,9 @@ _ABOUT_FLOOR = (
     "allow; below it nothing can be."
 )
 _ABOUT_SPREAD = (
-    "Left: the share of calls that took at most so long. Right: every sample in the order of measuring and the "
+    "First the share of calls that took at most so long, then every sample in the order of measuring and the "
     "median of each trial; a slope or a step is drift. The outermost percent lies at the edge. "
-    "Where a gate ran, the ratio in each of its blocks follows."
+    "Where a gate ran, the ratio in each of its blocks follows, those of a second stage behind the first."
 )
 _ABOUT_GATE = "A workload is SLOWER where the whole interval lies beyond the margin."
 
