@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pytest_fib.data import dtypes, expressions
+from pytest_fib.data.problems import Faults
 from pytest_fib.data.syntax import parse_module, syntax_problem
 from pytest_fib.data.text import escape
 from pytest_fib.errors import DataError
@@ -87,21 +88,26 @@ class Definition(_Frozen):
     custom_inputs_entrypoint: str | None = None
 
     @model_validator(mode="after")
-    def _names_are_distinct(self) -> Definition:
-        for name in self.inputs:
-            if name in self.outputs:
-                raise ValueError(f"'{escape(name, 60)}' should not be both an input and an output")
+    def _is_consistent(self) -> Definition:
+        faults = [
+            *(
+                f"'{escape(n, 60)}' should not be both an input and an output"
+                for n in self.inputs
+                if n in self.outputs
+            ),
+            *self._undefined_axes(),
+        ]
+        if faults:
+            raise Faults(*dict.fromkeys(faults))
         return self
 
-    @model_validator(mode="after")
-    def _shapes_are_defined(self) -> Definition:
+    def _undefined_axes(self) -> Iterator[str]:
         for name, spec in [*self.inputs.items(), *self.outputs.items()]:
             for item in spec.shape or ():
-                _check_names(item, self.axes, f"the shape of '{escape(name, 60)}'")
+                yield from _unknown_names(item, self.axes, f"the shape of '{escape(name, 60)}'")
         for name, axis in self.axes.items():
             if isinstance(axis, ExprAxis):
-                _check_names(axis.expression, self.axes, f"axis '{escape(name, 60)}'")
-        return self
+                yield from _unknown_names(axis.expression, self.axes, f"axis '{escape(name, 60)}'")
 
     def resolve_axes(self, axes: Mapping[str, int]) -> dict[str, int]:
         """Return the size of every axis of this definition, given those that a workload states.
@@ -253,16 +259,17 @@ def _names(item: str, axes: Mapping[str, Any]) -> frozenset[str]:
     return frozenset({item}) if item in axes else expressions.names(item)
 
 
-def _check_names(item: str | int, axes: Mapping[str, Any], where: str) -> None:
+def _unknown_names(item: str | int, axes: Mapping[str, Any], where: str) -> Iterator[str]:
     if isinstance(item, int):
         return
     try:
         used = _names(item, axes)
     except DataError as error:
-        raise ValueError(f"{where} is not understood: {error}") from None
+        yield f"{where} is not understood: {error}"
+        return
     for name in sorted(used):
         if name not in axes:
-            raise ValueError(f"{where} uses axis '{escape(name, 60)}', which is not defined")
+            yield f"{where} uses axis '{escape(name, 60)}', which is not defined"
 
 
 def _plain(model: BaseModel) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -34,6 +35,14 @@ _DEMANDS = {
 }
 
 
+class Faults(ValueError):
+    """What a validator found wrong with a whole object, one sentence each."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(sentences[0])
+        self.sentences = sentences
+
+
 def validated(
     model: type[_Model], fields: dict[str, Any], renamed: Mapping[str, str] = MappingProxyType({})
 ) -> _Model:
@@ -48,7 +57,17 @@ def validated(
         return model.model_validate(fields)
     except ValidationError as error:
         found = error.errors(include_url=False)[:_LISTED]
-        raise DataError(*dict.fromkeys(_sentence(each, fields, renamed) for each in found)) from None
+        sentences = (sentence for each in found for sentence in _sentences(each, fields, renamed))
+        raise DataError(*itertools.islice(dict.fromkeys(sentences), _LISTED)) from None
+
+
+def _sentences(error: ErrorDetails, fields: dict[str, Any], renamed: Mapping[str, str]) -> Iterator[str]:
+    faults = error.get("ctx", {}).get("error")
+    if not isinstance(faults, Faults):
+        yield _sentence(error, fields, renamed)
+        return
+    for fault in faults.sentences:
+        yield _sentence({**error, "ctx": {"error": fault}}, fields, renamed)
 
 
 def _sentence(error: ErrorDetails, fields: dict[str, Any], renamed: Mapping[str, str]) -> str:

@@ -264,6 +264,24 @@ def test_all_fields_and_all_lines_are_reported(dataset: Dataset, fib: Fib) -> No
     assert len(lines) == 6
 
 
+def test_every_fault_of_a_definition_is_said(dataset: Dataset, fib: Fib) -> None:
+    definition = dataset.definition
+    definition["inputs"]["y"] = {"shape": ["q", "r"], "dtype": "float32"}
+    definition["outputs"] = {"y": {"shape": ["s"], "dtype": "float32"}}
+    definition["reference"] = "def run(x:\n    return x\n"
+    dataset.put(dataset.definition_file, json.dumps(definition, indent=1))
+    _, lines = fib("validate", dataset.definition_file)
+    pytest.LineMatcher(lines).fnmatch_lines(
+        [
+            "*scale_n4.json:1: 'y' should not be both an input and an output; correct it",
+            "*scale_n4.json:1: the shape of 'y' uses axis 'q', which is not defined; correct it",
+            "*scale_n4.json:1: the shape of 'y' uses axis 'r', which is not defined; correct it",
+            "*scale_n4.json:1: the shape of 'y' uses axis 's', which is not defined; correct it",
+            "*scale_n4.json:*: reference: it is not valid Python (line 1: *); correct it",
+        ]
+    )
+
+
 def test_equal_remarks_on_a_file_are_counted(dataset: Dataset, fib: Fib) -> None:
     dataset.blob.unlink()
     uuids = [f"uuid-{number}" for number in range(4)]

@@ -109,6 +109,7 @@ class Checker:
             definition = read_definition(path)
         except DataError as error:
             self.findings.error(error, path)
+            self._unread_reference(path)
             return None
         self._library.add(definition)
         for sentence in (
@@ -126,6 +127,19 @@ class Checker:
         else:
             self._reference(path, definition)
         return definition.name, path
+
+    def _unread_reference(self, path: Path) -> None:
+        """Say why a reference is not Python also where other fields have faults."""
+        try:
+            value = _json(path)
+        except DataError:
+            return
+        text = value.get("reference") if isinstance(value, dict) else None
+        why = syntax_problem(text) if isinstance(text, str) else None
+        if why:
+            self.findings.problem(
+                path, f"field 'reference': it is not valid Python ({escape(why, 120)}); correct it"
+            )
 
     def _reference(self, path: Path, definition: Definition) -> None:
         parameters = _parameters(definition.reference)
