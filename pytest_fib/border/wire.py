@@ -137,7 +137,13 @@ def receive(sock: socket.socket) -> Message:
 
 
 def receive_with_fds(sock: socket.socket) -> tuple[Message, list[int]]:
-    """Receive one message and the descriptors that came with it (zygote and candidate side only)."""
+    """Receive one message and the descriptors that came with it (zygote and candidate side only).
+
+    Raises
+    ------
+    WireError
+        If the other side is gone or what it sent is not a message.
+    """
     size = _HEADER.size + MAX_TEXT + 1
     raw, ancillary, _flags, _address = sock.recvmsg(size, socket.CMSG_SPACE(MAX_FDS * 4))
     fds: list[int] = []

@@ -66,7 +66,13 @@ def compile_library(order: Order, root: Path, **options: Any) -> None:
 
 
 def load(order: Order) -> Any:
-    """Load ``solution.so`` and return the exported function."""
+    """Load ``solution.so`` and return the exported function.
+
+    Raises
+    ------
+    BuildError
+        If it exports no function of that name.
+    """
     import tvm_ffi
 
     module = tvm_ffi.load_module(str(Path(order.artifact_dir) / LIBRARY))

@@ -78,6 +78,11 @@ def bind(entry: Any, order: Order, argument: Callable[[torch.Tensor], Any]) -> K
 
     Where the solution does not say it, it is inferred from the signature; where what it says cannot be called, the
     signature wins and the remark says so.
+
+    Raises
+    ------
+    TypeError
+        If ``entry`` cannot be called.
     """
     if not callable(entry):
         raise TypeError(

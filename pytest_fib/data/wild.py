@@ -55,6 +55,11 @@ def workload_fields(value: Any) -> tuple[str, Fields]:
     """Return the definition's name ("" if not said) and a Workload's fields, from a wrapped or flat line.
 
     The field ``uuid`` is left out where the line has none.
+
+    Raises
+    ------
+    DataError
+        If it is something else than a workload.
     """
     source = _object(value, "a workload")
     if "workload" not in source:
@@ -75,7 +80,13 @@ def synthetic_uuid(fields: Mapping[str, Any]) -> str:
 
 
 def trace_fields(value: Any) -> Fields:
-    """Return the fields of a Trace, from today's schema or a legacy one."""
+    """Return the fields of a Trace, from today's schema or a legacy one.
+
+    Raises
+    ------
+    DataError
+        If it is something else than a trace.
+    """
     source = _object(value, "a trace")
     if "definition" not in source or "workload" not in source:
         raise DataError("this is not a trace (no 'definition' and 'workload'); name a trace file")

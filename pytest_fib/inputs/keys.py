@@ -16,7 +16,7 @@ class Stream:
     Parameters
     ----------
     secret
-        32 bytes that the candidate never sees.
+        32 bytes that the candidate never sees; ValueError for another number.
     subject
         What the streams are for; each part counts with its length, so no two subjects run into each other.
     """

@@ -36,7 +36,13 @@ class Freezer:
         ] = {}  # children of the keeper that are stopped, with all below them
 
     def find(self, inner: int) -> int:
-        """Return the process id, here, of the keeper's child that has the id ``inner`` in its own namespace."""
+        """Return the process id, here, of the keeper's child that has the id ``inner`` in its own namespace.
+
+        Raises
+        ------
+        FibError
+            If there is none, or /proc does not show it.
+        """
         deadline = time.monotonic() + _PATIENCE_S
         # The kernel's list of children is incomplete while some of them end.
         while time.monotonic() < deadline:

@@ -101,7 +101,7 @@ def confirmed(first: Finding, second: Finding | None) -> Verdict:
     """Return the verdict of both stages; ``second`` is there where the first said SLOWER.
 
     Only both together say SLOWER. Where the second does not, the first was chosen for being extreme, so the second
-    alone is believed, and it may say SAME.
+    alone is believed, and it may say SAME. ValueError if a second is needed and not there.
     """
     if first.verdict != "SLOWER":
         return first.verdict

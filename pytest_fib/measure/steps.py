@@ -44,6 +44,11 @@ def find_steps(latencies: Sequence[float], false_alarms: float = FALSE_ALARMS) -
 
     Binary segmentation: Scott & Knott, Biometrics 30, 1974; permutation test with random permutations: Phipson &
     Smyth, Statistical Applications in Genetics and Molecular Biology 9, 2010.
+
+    Raises
+    ------
+    ValueError
+        If a latency is not positive, or the rate not between 0 and 1.
     """
     if latencies and min(latencies) <= 0:
         raise ValueError("latencies are positive")

@@ -28,6 +28,11 @@ class Problem:
     ``inputs`` are those of the official definition: queries ``[batch, heads, dim]``, the cache ``[pages, page_size,
     1, dim + 4]`` (bytes: page_size rows of dim fp8 numbers, then one float32 scale each), weights ``[batch, heads]``,
     lengths ``[batch]`` and the block table ``[batch, width]``.
+
+    Raises
+    ------
+    NotJudgeable
+        If one of these is missing or has another number of dimensions.
     """
 
     def __init__(self, inputs: Inputs) -> None:
