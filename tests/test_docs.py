@@ -166,6 +166,50 @@ class TestExamplesParse:
         tomllib.loads(example.text)
 
 
+class TestCiExamples:
+    """What the runners would read: GitHub's workflow and GitLab's job gate the same solution in the same way."""
+
+    @pytest.fixture
+    def examples(self) -> dict[str, Any]:
+        yaml = pytest.importorskip("yaml")
+        github, gitlab = (yaml.safe_load(b.text) for b in blocks("yaml") if b.page == "ci.md")
+        return {"github": github, "gitlab": gitlab}
+
+    def test_github_checks_out_the_base_and_gates_against_it(self, examples: dict[str, Any]) -> None:
+        workflow = examples["github"]
+        assert workflow[True] == "pull_request"  # YAML 1.1 takes "on" for a truth value; GitHub knows that
+        steps = workflow["jobs"]["gate"]["steps"]
+        assert all(("uses" in step) != ("run" in step) for step in steps)
+        (base,) = (step["with"] for step in steps if step.get("with", {}).get("path") == "base")
+        assert base["ref"] == "${{ github.base_ref }}"
+        commands = [step["run"] for step in steps if "run" in step]
+        written = self.check(commands)
+        (upload,) = (step for step in steps if "upload-artifact" in step.get("uses", ""))
+        assert upload["if"] == "always()"
+        assert set(upload["with"]["path"].split()) == written
+
+    def test_gitlab_does_the_same(self, examples: dict[str, Any]) -> None:
+        job = examples["gitlab"]["kernels"]
+        written = self.check(job["script"])
+        assert {*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]} == written
+        assert any("git worktree add base" in command for command in job["script"])
+
+    @staticmethod
+    def check(commands: list[str]) -> set[str]:
+        """Return the files that the commands write, whose solution exists at the base too."""
+        install, run = (shlex.split(command) for command in (commands[0], commands[-1]))
+        (wanted,) = install[2:]
+        name, _, extra = wanted.partition("[")
+        assert install[:2] == ["pip", "install"]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert name == project["name"]
+        assert extra.rstrip("]") in project["optional-dependencies"]
+        assert run[0] == "pytest"
+        given = dict(option.split("=", 1) for option in run[1:])
+        assert given["--fib-baseline"] == f"base/{given['--fib-solution']}"
+        return {given[flag] for flag in ("--fib-report", "--fib-html", "--junitxml")}
+
+
 def test_commands_of_the_readme_name_files_that_exist() -> None:
     words = [word for b in blocks("sh") if b.page == "README.md" for word in shlex.split(b.text)]
     paths = {word.rpartition("=")[2] for word in words if word.startswith("--fib-solution=")}

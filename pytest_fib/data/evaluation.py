@@ -106,9 +106,9 @@ class Gating:
     latency_ms, baseline_latency_ms
         Geometric means over the blocks of that stage.
     stages
-        All blocks; the second stage is there where the first said SLOWER.
+        All blocks; a second stage is there where the first said SLOWER, or was AMBIGUOUS and looked unsteady.
     scatter
-        Standard deviation of a block's log-ratio; None for a baseline of numbers.
+        Standard deviation of a block's log-ratio in that stage; None for a baseline of numbers.
     detectable
         The smallest slow-down that would have been found (0.05: 5 %) in 95 % of all cases.
     unsteady

@@ -416,7 +416,7 @@ def gating_of(baseline: str, margin: float, stages: Sequence[Stage]) -> Gating:
         last = second = gate.find_second(_ratios(stages[1]), margin)
     deciding = stages[-1]
     verdict = gate.confirmed(first, second)
-    scatter = _scatter(deciding)
+    scatter = statistics.stdev(_ratios(deciding))
     return Gating(
         baseline=baseline,
         margin=margin,

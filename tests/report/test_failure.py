@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -8,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_fib.report.failure import HEAD_LINES, LINE_LIMIT, TAIL_LINES, failure_text, first_time, log_text
+from pytest_fib.data.evaluation import Gating, Stage
+from pytest_fib.report.failure import (
+    HEAD_LINES,
+    LINE_LIMIT,
+    TAIL_LINES,
+    failure_text,
+    first_time,
+    gate_text,
+    log_text,
+)
 
 COMMAND = "pytest --fib-solution=v1.json 'rmsnorm_h128.jsonl::v1::w'"
 
@@ -132,6 +143,27 @@ def test_no_name_reaches_the_terminal_unescaped(synthetic: ModuleType, name: str
     text = failure_text(found, command=name)
     assert all(line.isprintable() for line in text.split("\n"))
     assert len(text.split("\n")) == 7
+
+
+def test_noise_of_its_own_is_named(synthetic: ModuleType) -> None:
+    blocks = tuple(math.exp(0.3 * (-1) ** index) for index in range(25))
+    stage = Stage(blocks, (1.0,) * 25)
+    gating = Gating(
+        "old",
+        0.02,
+        "AMBIGUOUS",
+        ratio=1.0,
+        ratio_ci=(0.9, 1.1),
+        latency_ms=1.0,
+        baseline_latency_ms=1.0,
+        stages=(stage, stage),
+        scatter=0.3,
+    )
+    text = gate_text(synthetic.evaluation(), replace(gating, unsteady=True), command="pytest")
+    assert text.startswith("UNSTEADY: triton_v1 on rmsnorm_h128")
+    assert "seen in 25 pairs of fresh processes, and again in 25 others" in text
+    assert "its blocks scatter several times as much as those of the baseline" in text
+    assert gate_text(synthetic.evaluation(), gating, command="pytest").startswith("AMBIGUOUS: ")
 
 
 def test_first_time_is_true_once_in_all_processes_of_a_run(tmp_path: Path) -> None:

@@ -126,6 +126,12 @@ def test_the_forest_is_sorted_and_says_ratio_interval_and_verdict(run_of: Callab
     assert slower > faster
 
 
+def test_a_result_that_hides_in_noise_is_no_pass(run_of: Callable[..., Run]) -> None:
+    noisy = {"verdict": "AMBIGUOUS", "ratio": 1.1, "gate": {"unsteady": True}, "failure": "UNSTEADY: so"}
+    (result,) = run_of(noisy).results
+    assert (result.outcome, result.green) == ("UNSTEADY", False)
+
+
 @pytest.mark.parametrize(("count", "most"), [(3, 60), (60, 60), (61, 60), (500, 60), (500, 6)])
 def test_of_many_the_slowest_and_the_fastest_are_shown(
     run_of: Callable[..., Run], count: int, most: int
