@@ -46,7 +46,6 @@ SOLUTIONS = (
     "rmsnorm/fused_add_rmsnorm_python",
     "rope/rope_cpp",
     "gdn/gdn_decode_cpp",
-    "gqa_paged/gqa_decode_ps16_cpp",
     "gqa_ragged/gqa_prefill_python",
     "mla_paged/mla_decode_ps16_python",
     "mamba_ssu/mamba_ssu_cpp",
