@@ -72,7 +72,10 @@ class Floors:
         works = [] if declared is None else _works(declared, Facts(plan, axes, definition.name), inputs)
         if declared is None or not works:
             return Floor()
-        return Floor(self._least_ns(works), self._impossible_ns(works[0]) if declared.certain else None)
+        try:
+            return Floor(self._least_ns(works), self._impossible_ns(works[0]) if declared.certain else None)
+        except torch.cuda.OutOfMemoryError:  # somebody else fills the device: there are no rates to be had now
+            return Floor()
 
     @cached_property
     def roof(self) -> Roof:

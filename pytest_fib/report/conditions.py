@@ -88,10 +88,11 @@ def device_lines(records: Iterable[Record]) -> list[Line]:
         )
     if state["locked"] is False and state["sm_mhz_range"]:
         low, high = state["sm_mhz_range"]
+        seen = f"{low} to {high}" if low < high else str(high)
         idle = f", {state['idle_sm_mhz']} MHz before" if state["idle_sm_mhz"] else ""
         lines.append(
-            f"the clocks float: {low} to {high} MHz around the measured blocks{idle}; compare only what ran side by "
-            "side, or lock them (nvidia-smi --lock-gpu-clocks), which is never done here"
+            f"the clocks float: {seen} MHz around the measured blocks{idle}; compare only what ran side by side, or "
+            "lock them (nvidia-smi --lock-gpu-clocks), which is never done here"
         )
     if state["slowed_blocks"]:
         lines.append(

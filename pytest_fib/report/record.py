@@ -58,6 +58,7 @@ class Measurement(TypedDict):
     solution: str
     solution_hash: str
     nodeid: str
+    device: str
     status: str
     integrity: str
     integrity_detail: str

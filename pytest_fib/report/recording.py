@@ -182,6 +182,7 @@ def _measurement(evaluation: Evaluation, nodeid: str) -> Measurement:
         solution=valid_text(evaluation.solution),
         solution_hash=evaluation.solution_hash,
         nodeid=valid_text(nodeid),
+        device=evaluation.device,
         status=evaluation.status.value,
         integrity="violation" if evaluation.integrity_detail else "ok",
         integrity_detail=valid_text(evaluation.integrity_detail),

@@ -35,6 +35,7 @@ def test_floating_clocks_get_a_banner() -> None:
         CALM, floating
     )
     assert "never done here" in text(floating)
+    assert "float: 1980 MHz around" in text(replace(CALM, locked=False))
 
 
 def test_slow_blocks_and_others_are_counted() -> None:

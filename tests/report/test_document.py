@@ -40,7 +40,7 @@ def test_contract_fields(synthetic: ModuleType) -> None:
         "latency_ms", "median_ms", "latency_ci95_ms", "samples_ms", "clock", "judge_latency_ms", "inner_latency_ms",
         "handover_ms", "verified_calls", "calls", "inputs", "seed", "wall_seconds", "error_ratio", "floor_ms",
         "sol_fraction", "remarks", "synthesized", "verdict", "ratio", "ratio_ci", "gate", "failure",
-        "samples_per_trial", "conditions", "sol_score",
+        "samples_per_trial", "conditions", "sol_score", "device",
     }  # fmt: skip
     assert set(document["solutions"][0]) == {
         "name", "author", "definition", "language", "hash", "path", "build_seconds"
