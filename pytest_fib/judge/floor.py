@@ -74,7 +74,9 @@ class Floors:
             return Floor()
         try:
             return Floor(self._least_ns(works), self._impossible_ns(works[0]) if declared.certain else None)
-        except torch.cuda.OutOfMemoryError:  # somebody else fills the device: there are no rates to be had now
+        except (
+            torch.cuda.OutOfMemoryError
+        ):  # somebody else fills the device: there are no rates to be had now
             return Floor()
 
     @cached_property

@@ -68,8 +68,6 @@ class JudgeSession:
         self.artifacts = Artifacts(
             config.cache_dir or default_cache_dir(), config.session_dir or self._own_folder
         )
-        # It has a first look before anything of ours is on the device.
-        self.sensor: Sensor = Blind() if config.device == "cpu" else find_sensor(uuid_of(config.device))
         self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
         self._homes: dict[tuple[str, int], Keeper] = {}
@@ -150,7 +148,15 @@ class JudgeSession:
     @cached_property
     def place(self) -> Place:
         """Where calls run."""
-        return Processor() if self.config.device == "cpu" else CudaPlace(self.config.device, os.environ)
+        if self.config.device == "cpu":
+            return Processor()
+        self.watch()  # the sensor has its first look before anything of ours is on the device
+        return CudaPlace(self.config.device, os.environ)
+
+    @cached_property
+    def sensor(self) -> Sensor:
+        """What looks at the device that is judged on."""
+        return Blind() if self.config.device == "cpu" else find_sensor(uuid_of(self.config.device))
 
     @cached_property
     def lock(self) -> Lock:
