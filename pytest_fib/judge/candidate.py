@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import select
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,23 +24,15 @@ from pytest_fib.border.arena import (
     WAKE,
 )
 from pytest_fib.border.order import Order
-from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
+from pytest_fib.border.wire import Kind, Message
 from pytest_fib.judge.arena import Arena
-from pytest_fib.judge.failures import (
-    STATUS_OF,
-    CandidateDied,
-    CandidateError,
-    CandidateTimeout,
-    IntegrityViolation,
-)
-from pytest_fib.judge.freezer import Freezer
+from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.memory import memory_file_of_text
-from pytest_fib.judge.output import Output
+from pytest_fib.judge.process import Process
 from pytest_fib.judge.zygote import Keeper
 
 _SPINS = 256  # about 10 µs between two looks at the clock
 _LOOK_AROUND_NS = 500_000  # between two looks at the candidate's output and health while it runs
-_DRAIN_MS = 50
 
 
 class CannotGate(Exception):
@@ -58,28 +47,15 @@ class Interval:
     lead: int = 0
 
 
-class Candidate:
-    """A forked candidate process, from the judge's side of the border."""
+class Candidate(Process):
+    """A candidate's process, and the requests that it serves."""
 
     def __init__(self, keeper: Keeper, memory_bytes: int, cores: set[int] | None) -> None:
-        self._keeper = keeper
-        self.output = Output()
-        self._sock, theirs = pair()
-        with theirs:
-            self.pid = keeper.fork(theirs, self.output.write_end, memory_bytes, cores)
-        self.output.close_write_end()
-        self._poll = select.poll()
-        for fd in (self._sock.fileno(), self.output.fileno, keeper.fileno):
-            self._poll.register(fd, select.POLLIN)
-        self._output_open = True
+        super().__init__(keeper, memory_bytes, cores)
         # Several candidates take turns with one arena, in which the numbers of none may mean anything to another.
         self._sequence = secrets.randbelow(1 << 30)
         self._arena: Arena | None = None
         self._attaching = False
-        self._freezer: Freezer | None = None
-        self._host_pid = -1
-        self.alive = True
-        self.layers = ""
         self._looked = 0
 
     def build(self, order: Order, timeout_s: float) -> None:
@@ -90,20 +66,12 @@ class Candidate:
         """Have the candidate import the solution; return its remark on the calling convention, untrusted text."""
         return self._order(Kind.LOAD, order, timeout_s, "loading").text
 
-    def sandbox(self) -> tuple[tuple[str, bool, str], ...]:
-        """Return the layers of the sandbox: name, whether it holds, and why not (or a remark)."""
-        return tuple(
-            (str(name), bool(active), str(reason)) for name, active, reason in json.loads(self.layers)
-        )
-
     def attach(self, arena: Arena) -> None:
         """Have the candidate map ``arena``; that it did is seen when it has been armed or has run."""
         self.resume()
         plan = memory_file_of_text(arena.plan.to_text())
         try:
-            send_checked(self._sock, Message(Kind.ATTACH), (plan, *arena.fds))
-        except WireError:
-            raise self._death("attaching memory") from None
+            self.tell(Message(Kind.ATTACH), "attaching memory", (plan, *arena.fds))
         finally:
             os.close(plan)
         self._attaching = True
@@ -115,13 +83,13 @@ class Candidate:
         arena.control[CALLS] = calls
         self._attached_by(time.monotonic() + timeout_s, timeout_s)
         start = time.perf_counter_ns()
-        self._send(Message(Kind.RUN, b=most), "running")
-        self._expect(time.monotonic() + timeout_s, timeout_s, "running")
+        self.tell(Message(Kind.RUN, b=most), "running")
+        self.expect(time.monotonic() + timeout_s, timeout_s, "running")
         return Interval(time.perf_counter_ns() - start)
 
     def call_up(self, requests: int, most: int) -> None:
         """Have the candidate get ready for ``requests`` timed requests of up to ``most`` calls each; see ``arm``."""
-        self._send(Message(Kind.RUN, a=self._sequence + 1, b=most, c=requests), "running")
+        self.tell(Message(Kind.RUN, a=self._sequence + 1, b=most, c=requests), "running")
         self.resume()
 
     def arm(self, timeout_s: float) -> None:
@@ -158,7 +126,7 @@ class Candidate:
         self.resume()
         deadline = time.monotonic() + min(timeout_s, patience_s)
         while reply[ENQUEUED] != sequence:
-            if self._look_around(0, "running"):
+            if self.look_around(0, "running"):
                 self.kill()
                 raise CannotGate
             if time.monotonic() > deadline:
@@ -222,51 +190,15 @@ class Candidate:
         elapsed = time.perf_counter_ns() - start
         sample()
         if reply[FAILED] == sequence:
-            self._expect(deadline, timeout_s, "running")
+            self.expect(deadline, timeout_s, "running")
         self.stop()
         return Interval(elapsed, start - woken)
-
-    def stop(self) -> None:
-        """Stop every process of this candidate's keeper, whichever trial it belongs to.
-
-        Raises
-        ------
-        IntegrityViolation
-            If they do not stop.
-        """
-        if not self._frozen_by().stop(self._host_pid):
-            self.kill()
-            raise IntegrityViolation("processes of the candidate multiply or do not stop between requests")
-
-    def resume(self) -> None:
-        """Let this candidate run, whoever stopped it; candidates of other trials stay stopped."""
-        self._frozen_by().resume(self._host_pid)
-
-    def settle(self) -> None:
-        """Wait until those that were killed before are gone, so that nothing but this candidate runs."""
-        self._keeper.settle()
-
-    def kill(self) -> None:
-        """End the process and keep what it printed; it may take its time to go, see ``settle``."""
-        if self.alive:
-            self.alive = False
-            self._keeper.kill(self.pid)
-            if self._freezer is not None:
-                self._freezer.close()
-            self.output.drain()
-            self._sock.close()
-            self.output.close()
 
     def _attached_by(self, deadline: float, timeout_s: float) -> None:
         """Wait for the answer to ``attach`` if it has not been read yet."""
         if self._attaching:
             self._attaching = False
-            self._expect(deadline, timeout_s, "attaching memory")
-
-    def _frozen_by(self) -> Freezer:
-        if self._freezer is None:
-            raise RuntimeError("stop or resume before load")
-        return self._freezer
+            self.expect(deadline, timeout_s, "attaching memory")
 
     def _attached(self) -> Arena:
         if self._arena is None:
@@ -276,40 +208,10 @@ class Candidate:
     def _order(self, kind: Kind, order: Order, timeout_s: float, doing: str) -> Message:
         fd = memory_file_of_text(order.to_text())
         try:
-            send_checked(self._sock, Message(kind), (fd,))
-        except WireError:
-            raise self._death(doing) from None
+            self.tell(Message(kind), doing, (fd,))
         finally:
             os.close(fd)
-        return self._expect(time.monotonic() + timeout_s, timeout_s, doing)
-
-    def _send(self, message: Message, doing: str) -> None:
-        try:
-            send_checked(self._sock, message)
-        except WireError:
-            raise self._death(doing) from None
-
-    def _expect(self, deadline: float, timeout_s: float, doing: str) -> Message:
-        """Wait for the answer to the request in flight."""
-        while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                self._timeout(timeout_s, doing)
-            if not self._look_around(remaining * 1000, doing):
-                continue
-            try:
-                message = receive(self._sock)
-            except WireError:
-                raise self._death(doing) from None
-            if message.kind == Kind.READY and not self.layers:
-                # Its first words, before it has seen anything of the solution: the layers of its sandbox.
-                self.layers = message.text
-                self._freezer = self._keeper.freezer()
-                self._host_pid = self._freezer.find(self.pid)
-                continue
-            if message.kind == Kind.DONE:
-                return message
-            raise _failure_of(message)
+        return self.expect(time.monotonic() + timeout_s, timeout_s, doing)
 
     def _spin(self, word: int, sequence: int, deadline: float, timeout_s: float) -> None:
         """Wait until the reply word is ``sequence``, with eyes on the output pipe and on the process's health."""
@@ -336,64 +238,11 @@ class Candidate:
             return
         self._looked = now
         if time.monotonic() > deadline:
-            self._timeout(timeout_s, "running")
-        if self._look_around(0, "running") and not done():
+            self.time_out(timeout_s, "running")
+        if self.look_around(0, "running") and not done():
             if self._attaching:
                 self._attached_by(deadline, timeout_s)
                 return
             # A message instead of a word: the request failed before it could be timed.
-            self._expect(deadline, timeout_s, "running")
+            self.expect(deadline, timeout_s, "running")
             raise CandidateError("the candidate answered a timed request without running it")
-
-    def _look_around(self, timeout_ms: float, doing: str) -> bool:
-        """Drain output, notice a death; return whether a message of the candidate is waiting."""
-        waiting = False
-        for fd, _event in self._poll.poll(timeout_ms):
-            if fd == self._sock.fileno():
-                waiting = True
-            elif fd == self.output.fileno:
-                if not self.output.drain():
-                    self._poll.unregister(fd)
-            elif self._keeper.exit_status(self.pid, timeout_s=0) is not None and not waiting:
-                raise self._death(doing)
-        return waiting
-
-    def _timeout(self, timeout_s: float, doing: str) -> None:
-        self.kill()
-        raise CandidateTimeout(
-            f"{doing} took longer than the limit of {timeout_s:g} s: the candidate was killed"
-        )
-
-    def _death(self, doing: str) -> CandidateDied:
-        # The end of the socket can be seen before the end of the process.
-        status = self._keeper.exit_status(self.pid, timeout_s=5.0)
-        self.kill()
-        return CandidateDied(f"the candidate process {_describe(status)} while {doing}")
-
-
-def send_checked(sock: object, message: Message, fds: tuple[int, ...] = ()) -> None:
-    """Send; a closed socket object counts as a candidate that is gone."""
-    try:
-        send(sock, message, fds)  # type: ignore[arg-type]
-    except OSError as error:
-        raise WireError(str(error)) from error
-
-
-def _failure_of(message: Message) -> Exception:
-    if message.kind != Kind.FAILED or message.a not in list(Failure):
-        return CandidateError("integrity: the candidate sent a message that no candidate of ours sends")
-    return CandidateError(message.text, STATUS_OF[Failure(message.a)])
-
-
-def _describe(status: int | None) -> str:
-    if status is None:
-        return "closed its connection"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        hint = " (inputs are mapped read-only: writing to one faults)" if number == signal.SIGSEGV else ""
-        return f"was killed by {name}{hint}"
-    return f"exited with code {os.WEXITSTATUS(status)}"
