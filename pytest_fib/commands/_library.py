@@ -12,6 +12,7 @@ from pytest_fib.data import files
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.files import naming, shown
 from pytest_fib.data.readers import numbered_lines
+from pytest_fib.data.results import SCHEMA
 from pytest_fib.data.starterkit import CONFIG_FILE
 from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
@@ -53,7 +54,12 @@ def kind_of(path: Path) -> Kind:
     with naming(path):
         if path.suffix != ".json":
             raise DataError("is no .json or .jsonl file; name a definition, workloads, a solution or traces")
-        kind = _kind_of_value(files.parse_json(files.read_text(path)))
+        value = files.parse_json(files.read_text(path))
+        kind = _kind_of_value(value)
+        if kind is None and isinstance(value, dict) and value.get("schema") == SCHEMA:
+            raise DataError(
+                "is a report; 'fib html', 'fib compare', 'fib rank' and 'fib history' read reports"
+            )
         if kind is None:
             raise DataError("is no definition, workload, solution or trace; name one of these")
     return kind

@@ -209,9 +209,13 @@ def _solution_json(path: Path) -> Any:
         if path.suffix == ".json":
             raise
     kit = next((folder for folder in path.parents[:4] if (folder / starterkit.CONFIG_FILE).is_file()), None)
-    instead = f": name {shown(kit)}" if kit else " (config.toml and solution/<language>/)"
+    if kit is not None:
+        raise DataError(
+            f"is not a solution, but lies in a starter-kit folder; name that folder, {shown(kit)}"
+        )
     raise DataError(
-        f"is not a solution; name a solution's JSON, whose 'sources' hold the code, or a starter-kit folder{instead}"
+        "is not a solution; name a solution's JSON, whose 'sources' hold the code, or a starter-kit folder "
+        "(config.toml and solution/<language>/)"
     )
 
 

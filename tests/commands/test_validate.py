@@ -346,10 +346,12 @@ def test_a_folder_of_files(dataset: Dataset, fib: Fib) -> None:
     dataset.put(Path("many/a/b.json"), json.dumps(dataset.solution))
     dataset.put(Path("many/notes.json"), "[]")
     dataset.put(Path("many/.hidden.json"), "[]")
+    dataset.put(Path("many/report.json"), json.dumps({"schema": "pytest-fib/1"}))
     status, lines = fib("validate", "many", "--fib-traceset=set")
     assert status == 1
     assert lines[0].startswith("many/notes.json:1: is no definition, workload, solution or trace; ")
-    assert lines[1].startswith("fib validate: 0 definitions, 0 workloads, 1 solution")
+    assert lines[1].startswith("many/report.json:1: is a report; 'fib html', ")
+    assert lines[2].startswith("fib validate: 0 definitions, 0 workloads, 1 solution")
     Path("empty").mkdir()
     status, lines = fib("validate", "empty")
     assert (status, lines[0]) == (

@@ -42,7 +42,7 @@ def test_a_source_file_is_told_what_a_solution_is(tmp_path: Path) -> None:
     ):
         read_solution(source)
     (tmp_path / "kit" / "config.toml").write_text("")
-    with pytest.raises(DataError, match=r"or a starter-kit folder: name \S+/kit$"):
+    with pytest.raises(DataError, match=r"lies in a starter-kit folder; name that folder, \S+/kit$"):
         read_solution(source)
 
 
