@@ -40,7 +40,7 @@ _INT_BITS = 11  # int16 and wider: [-1024, 1024)
 _AT_ONCE = 64 << 20  # bytes of a device's windows that are made by one operation
 
 Bits = np.ndarray[Any, Any]
-Places = list[tuple[int, int]]
+Places = np.ndarray[Any, np.dtype[np.int64]]  # [windows, 2]
 
 
 def unit_rows(length: int, dtype: str) -> str:
@@ -91,7 +91,7 @@ class Pool:
         """
         values, masks = self.arrays(content)
         window, places = _places(content, out.size, values.size, digest)
-        for start, (first, second) in zip(range(0, out.size, window), places, strict=True):
+        for start, (first, second) in zip(range(0, out.size, window), places.tolist(), strict=True):
             part = out[start : start + window]
             np.bitwise_xor(values[first : first + part.size], masks[second : second + part.size], out=part)
             if power:
@@ -137,7 +137,7 @@ class DevicePool:
         whole = bits.numel() // window if len(places) > 1 else 0
         if whole:
             self._write_windows(bits[: whole * window].view(whole, window), values, masks, places[:whole])
-        for first, second in places[whole:]:
+        for first, second in places[whole:].tolist():
             rest = bits[whole * window :]
             torch.bitwise_xor(values[first : first + len(rest)], masks[second : second + len(rest)], out=rest)
         if power:
@@ -149,7 +149,9 @@ class DevicePool:
         """Overwrite each row of ``rows`` (``[calls, elements]``, at most WINDOW elements) as ``write`` does."""
         values, masks = self._copied(content)
         bits = rows.view(values.dtype)
-        places = [_places(content, bits.shape[1], values.numel(), digest)[1][0] for digest in digests]
+        places = np.concatenate(
+            [_places(content, bits.shape[1], values.numel(), digest)[1] for digest in digests]
+        )
         self._write_windows(bits, values, masks, places)
         if any(powers):
             added = torch.tensor([_exponents(content, power) for power in powers], dtype=bits.dtype)
@@ -159,7 +161,7 @@ class DevicePool:
         self, rows: torch.Tensor, values: torch.Tensor, masks: torch.Tensor, places: Places
     ) -> None:
         window = rows.shape[1]
-        firsts, seconds = torch.tensor(places).to(self.device).unbind(1)
+        firsts, seconds = torch.from_numpy(places).to(self.device).unbind(1)
         step = max(1, _AT_ONCE // (window * rows.itemsize))
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
@@ -177,7 +179,7 @@ class DevicePool:
 
 
 def _places(content: str, count: int, size: int, digest: bytes) -> tuple[int, Places]:
-    """Return how many elements share a pair of places, and the places in values and masks for each such window.
+    """Return how many elements share a pair of places, and for each such window its places in values and masks.
 
     ``size`` is that of the values.
     """
@@ -186,9 +188,10 @@ def _places(content: str, count: int, size: int, digest: bytes) -> tuple[int, Pl
     if count <= window:
         first = int.from_bytes(digest[:8], "little") % ((size - count) // row + 1) * row
         second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
-        return window, [(first, second)] if count else []
-    drawn = generator(digest).integers(0, SIZE - WINDOW + 1, (math.ceil(count / window), 2))
-    return window, [(first - first % row, second) for first, second in drawn.tolist()]
+        return window, np.array([(first, second)] if count else [], dtype=np.int64).reshape(-1, 2)
+    places = generator(digest).integers(0, SIZE - WINDOW + 1, (math.ceil(count / window), 2))
+    places[:, 0] -= places[:, 0] % row
+    return window, places
 
 
 def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:

@@ -139,6 +139,7 @@ def test_directions_may_come_from_all_of_the_pool(pool: Pool) -> None:
         (f"{SPARSE}bfloat16", 0),
         (f"{FULL}float8_e4m3fn", 0),
         (unit_rows(96, "bfloat16"), 0),
+        (unit_rows(3, "bfloat16"), 0),
         (f"{SCALABLE}bfloat16", -5),
         (f"{SCALABLE}float32", 3),
     ],
