@@ -24,6 +24,7 @@ from pytest_fib.inputs.scalars import Scalar
 from pytest_fib.inputs.sources import Constant, Drawing, Drawn, Source, TensorLayout
 from pytest_fib.inputs.structured import GENERATORS
 
+_SMALL_BYTES = 1 << 16  # that cost the CPU less than the few operations of a device
 _TOGETHER = 4  # calls from which it pays to draw small inputs on a device, for all of them at once
 
 
@@ -128,6 +129,11 @@ class InputPlan:
                 for call, tensor in source.draw_together(pool, kinds).items():
                     found[call][name] = tensor
         for call, inputs in found.items():
+            drawing = Drawing(call, kinds[call], self._sources, {})
+            for name in self._sources.keys() - inputs.keys():
+                made = self._sources[name].draw_on(pool, drawing, None, _SMALL_BYTES)
+                if made is not None:
+                    inputs[name] = made
             missing = self._sources.keys() - inputs.keys()
             if missing:
                 inputs.update(self.draw(call, only=missing))

@@ -95,8 +95,13 @@ class Source(ABC):
     def draw(self, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor:
         """Return the content for ``drawing.call``: ``out`` (contiguous, CPU) filled, or an own tensor."""
 
-    def draw_on(self, pool: DevicePool, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor | None:
-        """Return the same, made on the pool's device, where ``out`` is; None where the CPU has to make it."""
+    def draw_on(
+        self, pool: DevicePool, drawing: Drawing, out: torch.Tensor | None, least: int = _BULK_BYTES
+    ) -> torch.Tensor | None:
+        """Return the same, made on the pool's device, where ``out`` is; None where the CPU has to make it.
+
+        What has fewer bytes than ``least`` is left to the CPU.
+        """
         return None
 
 
@@ -125,10 +130,12 @@ class Drawn(Source):
             return _copied(self._structured(self._recipe, drawing), out)
         return self._from(self._pool, drawing, out)
 
-    def draw_on(self, pool: DevicePool, drawing: Drawing, out: torch.Tensor | None) -> torch.Tensor | None:
+    def draw_on(
+        self, pool: DevicePool, drawing: Drawing, out: torch.Tensor | None, least: int = _BULK_BYTES
+    ) -> torch.Tensor | None:
         """Draw bulk content afresh for this call, the same bits as on the CPU."""
         # Numbers that obey rules are numpy's work, and a device's exponentials differ in the last bit.
-        if self._layout.nbytes < _BULK_BYTES or isinstance(self._recipe, (Structured, Probabilities)):
+        if self._layout.nbytes < least or isinstance(self._recipe, (Structured, Probabilities)):
             return None
         return self._from(pool, drawing, out)
 

@@ -281,13 +281,13 @@ def _views(memory: mmap.mmap, region: Region, index: int) -> dict[str, torch.Ten
     return views
 
 
-def poisons(region: Region, random: np.random.Generator) -> Bytes:
-    """Return a few ``[variants, stride]`` byte patterns: values that a kernel might have computed, never NaN.
+def poisons(region: Region, random: np.random.Generator, most: int = 8) -> Bytes:
+    """Return at most ``most`` byte patterns ``[variants, stride]``: values that a kernel might compute, no NaN.
 
     Zeros or NaN would tell a candidate that nothing has been written yet; they would also make a kernel that
     accumulates into its output look right.
     """
-    variants = max(1, min(8, (32 << 20) // region.stride))
+    variants = max(1, min(most, (32 << 20) // region.stride))
     pattern: Bytes = random.integers(0, 256, (variants, region.stride), dtype=np.uint8)
     for slot in region.slots:
         for row in pattern if slot.numel else ():

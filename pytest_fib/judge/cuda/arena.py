@@ -32,6 +32,7 @@ _CARRIERS = {
 _ROWS, _WIDTH = 256, 16
 _FROM_DEVICE, _TO_HOST = 2, 1
 _LESSONS = 3
+_POISONS = 3  # drawn on the CPU, which takes longer than anything else here
 # What the judge's own work may take longer than it did. While another context is at work, even for a moment, it is
 # away for 0.3 ms and more: two switches.
 _SLACK_MS = 0.2
@@ -89,7 +90,7 @@ class CudaArena:
             plan.outputs.stride,
             plan.outputs.sets,
         )
-        self._poisons = torch.from_numpy(poisons(plan.outputs, random)).to(device.name)
+        self._poisons = torch.from_numpy(poisons(plan.outputs, random, _POISONS)).to(device.name)
         self._guards = torch.from_numpy(guard_offsets(plan.outputs)).to(device.name)
         self._guard_values = self._poisons[:, self._guards]
         self._filled: dict[str, torch.Tensor] = {}

@@ -29,10 +29,9 @@ from pytest_fib.judge.schedule import PROBES, Schedule
 from pytest_fib.judge.trials import Slack, Trial
 
 _ARENA_BYTES = 4 << 30
-_WAITING = Slack(
-    single=30_000.0, lead=150_000.0
-)  # launches hide behind each other; a context has to come back
-_GATED = Slack(single=1_500.0, lead=150_000.0)
+# Without a gate launches hide behind each other, and a context has to come back.
+_WAITING = Slack(single=30_000.0, lead=150_000.0, early=100_000.0)
+_GATED = Slack(single=1_500.0, lead=150_000.0, early=15_000.0)
 _RULED, _RULED_CALLS = 4, 64  # requests from which a boundary is read, and their calls
 _CLAIMS = 3  # requests that the candidate times as well
 _INNER_PATIENCE_S = 1.0  # the first use of CUPTI takes a while
