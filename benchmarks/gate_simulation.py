@@ -85,29 +85,25 @@ class Lab:
         self.wait()
         return first - second if ours_first else second - first
 
-    def first_stage(self, effect: float) -> list[float]:
-        """The log-ratios of a first stage, as many as the scatter of the first seven asks for."""
+    def stage(self, effect: float, least: int = gate.LEAST_BLOCKS) -> list[float]:
+        """The log-ratios of a stage, as many as the scatter of the first seven asks for, but at least so many."""
         ratios = [self.block(effect, number) for number in range(gate.LEAST_BLOCKS)]
-        wanted = gate.blocks_for(statistics.stdev(ratios), MARGIN)
+        wanted = max(least, gate.blocks_for(statistics.stdev(ratios), MARGIN))
         return ratios + [self.block(effect, number) for number in range(gate.LEAST_BLOCKS, wanted)]
-
-    def second_stage(self, effect: float, first: list[float]) -> list[float]:
-        """The log-ratios of a second stage, as many as the scatter of the first asks for."""
-        wanted = max(len(first), gate.blocks_for(gate.scatter_of(first), MARGIN))
-        return [self.block(effect, number) for number in range(wanted)]
 
 
 def whole_gate(lab: Lab, effect: float) -> bool:
     """Whether both stages say SLOWER."""
-    first = lab.first_stage(effect)
+    first = lab.stage(effect)
     if gate.find_first(first, MARGIN).verdict != "SLOWER":
         return False
-    return gate.find_second(lab.second_stage(effect, first), MARGIN).verdict == "SLOWER"
+    least = max(len(first), gate.blocks_for(gate.scatter_of(first), MARGIN))
+    return gate.find_second(lab.stage(effect, least), MARGIN).verdict == "SLOWER"
 
 
 def first_stage(lab: Lab, effect: float) -> bool:
     """Whether the first stage alone would say SLOWER without a margin."""
-    return gate.find_first(lab.first_stage(effect), 0.0).verdict == "SLOWER"
+    return gate.find_first(lab.stage(effect), 0.0).verdict == "SLOWER"
 
 
 def one_after_the_other(lab: Lab, effect: float) -> tuple[Samples, Samples]:

@@ -258,16 +258,19 @@ class _Blocks:
 
         Where those of the candidate scatter far more than those of the baseline, there is more time.
         """
-        pilot = self._make(range(gate.LEAST_BLOCKS))
-        stage = self._stage(pilot)
-        unsteady = gate.looks_unsteady(stage.candidate_ms, stage.baseline_ms)
-        wanted = self._affordable(_scatter(stage), gate.LEAST_BLOCKS, _PATIENCE if unsteady else 1)
-        return self._stage([*pilot, *self._make(range(gate.LEAST_BLOCKS, wanted))])
+        return self._planned(0, gate.LEAST_BLOCKS)
 
     def second_stage(self, first: Stage) -> Stage:
-        """Return other blocks, as many as all those of the first stage ask for, and not fewer than these."""
-        wanted = self._affordable(_scatter(first), len(first.candidate_ms))
-        return self._stage(self._make(range(_BLOCKS_OF_STAGE, _BLOCKS_OF_STAGE + wanted)))
+        """Return other blocks, as many as all those of the first stage ask for, not fewer than these, or more."""
+        least = self._affordable(_scatter(first), len(first.candidate_ms))
+        return self._planned(_BLOCKS_OF_STAGE, least)
+
+    def _planned(self, start: int, least: int) -> Stage:
+        pilot = self._make(range(start, start + gate.LEAST_BLOCKS))
+        stage = self._stage(pilot)
+        unsteady = gate.looks_unsteady(stage.candidate_ms, stage.baseline_ms)
+        wanted = self._affordable(_scatter(stage), least, _PATIENCE if unsteady else 1)
+        return self._stage([*pilot, *self._make(range(start + gate.LEAST_BLOCKS, start + wanted))])
 
     def _affordable(self, scatter: float, least: int, patience: int = 1) -> int:
         """Return how many blocks ``scatter`` asks for, or fewer if there is no time, but at least ``least``."""

@@ -4,11 +4,12 @@ A block is a fresh process of each of the two, which take turns with the same in
 latency of the candidate divided by that of the baseline. Blocks are independent, samples within one are not, so
 blocks are what is counted.
 
-How many blocks a first stage has is decided by the scatter of its first seven. Where that is small by chance, there
+How many blocks a stage has is decided by the scatter of its first seven. Where that is small by chance, there
 are few blocks and an interval that is too short; where it is large, the others correct it. So the *t* interval of all
 blocks alone would be wrong in up to 6.5 % of cases instead of 5 % (looking after every block: the same). The interval
 here takes the scatter of the first seven for the least that it may be, which Stein's procedure takes alone; 4.1 to
-5.2 % are left. The number of blocks of a second stage comes from the first, whose data it does not use.
+5.2 % are left. A second stage goes by the same rule, with at least as many blocks as the first asked for, whose data
+it does not use: a single bad block among seven would otherwise hide what the first saw clearly.
 
 Sources: Kalibera & Jones, "Rigorous benchmarking in reasonable time", ISMM 2013 (repetition at the level that
 varies); Bulej et al., "Duet benchmarking", ICPE 2020 (interleaving); Schuirmann, "Two one-sided tests", 1987; Stein,
@@ -93,8 +94,8 @@ def find_first(ratios: Sequence[float], margin: float) -> Finding:
 
 
 def find_second(ratios: Sequence[float], margin: float) -> Finding:
-    """Return what a second stage says, whose number of blocks was fixed before."""
-    return find(ratios, margin, SECOND_ALPHA)
+    """Return what a second stage says, of whose blocks the scatter of the first seven asks for more or not."""
+    return _found(ratios, scatter_of(ratios), margin, SECOND_ALPHA)
 
 
 def confirmed(first: Finding, second: Finding | None) -> Verdict:

@@ -114,10 +114,21 @@ class TestPlannedFromTheData:
         assert 0.04 < planned / 2000 < 0.06
         assert plain / 2000 > 0.06
 
-    def test_a_second_stage_is_what_its_blocks_say(self) -> None:
+    def test_a_second_stage_goes_by_the_same_rule_and_a_harder_level(self) -> None:
         draw = random.Random(2)
-        values = [draw.gauss(0, 0.02) for _ in range(12)]
-        assert find_second(values, 0.02) == find(values, 0.02, SECOND_ALPHA)
+        calm = [draw.gauss(0, 0.02) for _ in range(7)]
+        assert find_second(calm, 0.02) == find(calm, 0.02, SECOND_ALPHA)
+        bad_start = [0.3, *calm, *[draw.gauss(0, 0.02) for _ in range(10)]]
+        assert find_second(bad_start, 0.02).low < find(bad_start, 0.02, SECOND_ALPHA).low
+
+    def test_a_bad_block_does_not_hide_a_clear_slow_down(self) -> None:
+        """One stalled process among the first seven asks for 25 blocks, which outweigh it."""
+        draw = random.Random(5)
+        stage = [0.1 + draw.gauss(0, 0.01) for _ in range(MOST_BLOCKS)]
+        stage[3] -= 0.2
+        assert find_second(stage[:LEAST_BLOCKS], 0.02).verdict == "AMBIGUOUS"
+        assert blocks_for(scatter_of(stage[:LEAST_BLOCKS]), 0.02) == MOST_BLOCKS
+        assert find_second(stage, 0.02).verdict == "SLOWER"
 
 
 def largest_scatter(blocks: int) -> float:
