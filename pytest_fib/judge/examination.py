@@ -95,7 +95,6 @@ class Examination:
         self.watch = session.watch()
         self._artifact_dir = ""
         self._lasting: Candidate | None = None
-        self._keeps_candidates = self._config.isolation == "solution"
         self._choice = choose(
             definition,
             tolerance_of(workload.tolerance),
@@ -247,6 +246,11 @@ class Examination:
             bench.arena.close()
             self._notes.output = printed
         return ""
+
+    @property
+    def _keeps_candidates(self) -> bool:
+        """Whether candidates outlive this workload."""
+        return self._config.isolation == "solution"
 
     def _home(self) -> AbstractContextManager[Keeper]:
         if self._keeps_candidates:

@@ -54,16 +54,9 @@ _BLOCKS_OF_STAGE = 64
 class Arm(Examination):
     """One of the two solutions of a pair; each of its candidates lives for one block."""
 
-    def __init__(
-        self,
-        session: JudgeSession,
-        definition: Definition,
-        workload: Workload,
-        loaded: LoadedSolution,
-        traceset_root: Path | None,
-    ) -> None:
-        super().__init__(session, definition, workload, loaded, traceset_root)
-        self._keeps_candidates = False
+    @property
+    def _keeps_candidates(self) -> bool:
+        return False
 
     def build(self) -> None:
         """Build the solution, or find it built; raises CandidateError."""
