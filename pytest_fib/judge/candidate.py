@@ -77,6 +77,10 @@ class Candidate(Process):
         self._attaching = True
         self._arena = arena
 
+    def await_attached(self, timeout_s: float) -> None:
+        """Wait until the candidate has mapped what it was attached to."""
+        self._attached_by(time.monotonic() + timeout_s, timeout_s)
+
     def run(self, calls: int, most: int, timeout_s: float) -> Interval:
         """Make ``calls`` calls without a clock worth reading: it runs from request to answer."""
         arena = self._attached()

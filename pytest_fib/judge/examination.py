@@ -41,7 +41,7 @@ from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
 from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
-from pytest_fib.judge.trials import Trial, latency_of
+from pytest_fib.judge.trials import Trial
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
 from pytest_fib.measure.warmup import outliers
@@ -252,6 +252,11 @@ class Examination:
         """Whether candidates outlive this workload."""
         return self._config.isolation == "solution"
 
+    @property
+    def _candidates_last(self) -> bool:
+        """Whether one candidate serves all calls of this workload."""
+        return self._session.place.candidates_last
+
     def _home(self) -> AbstractContextManager[Keeper]:
         if self._keeps_candidates:
             return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir, 0))
@@ -338,10 +343,8 @@ class Examination:
         return self._timing(bench, measured)
 
     def _timing(self, bench: Bench, measured: Measured) -> Timing:
-        trials, schedule, several = measured.trials, measured.schedule, measured.several
-        latency = latency_of(
-            trials, schedule.calls_per_request, several, measured.single, measured.slack, measured.boundary_ns
-        )
+        trials, schedule, several = measured.trials, measured.schedule, measured.reading.several
+        latency = measured.reading.latency(trials, schedule.calls_per_request)
         for remark in latency.remarks:
             self._notes.remark(remark)
         # One trial may look so by chance (5 % of calm ones do at the first try).
@@ -365,7 +368,7 @@ class Examination:
             floor_ms=floor.least_ms,
             outliers=outliers(samples),
             clock_uncertainty_ms=uncertainty_ms,
-            clock=measured.clock,
+            clock=measured.reading.clock,
         )
 
     def _check_floor(self, latency_ns: float, floor: float | None) -> None:
@@ -436,7 +439,7 @@ class Examination:
         if candidate is not None and not candidate.alive:
             candidate = None
         self._lasting = None
-        lasts = not keep and session.place.candidates_last
+        lasts = not keep and self._candidates_last
         fresh = candidate is None
         if candidate is None:
             candidate = session.start(keeper)

@@ -5,7 +5,8 @@ Everything that differs between them is behind ``Place``. The CPU's is here; a d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,7 +22,8 @@ from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
 from pytest_fib.judge.handover import EQUAL_CALLS, Handover
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
-from pytest_fib.judge.trials import PROCESSOR, Slack, Trial
+from pytest_fib.judge.trials import PROCESSOR, Latency, Slack, Trial, latency_of
+from pytest_fib.measure import gate
 
 PLACES = 4  # buffers that a call may find its inputs in
 _ARENA_BYTES = 64 << 20
@@ -80,26 +82,104 @@ class Stand:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The trials of one solution on one workload, and how they are to be read.
+class Reading:
+    """How the intervals of trials are to be read.
 
     Attributes
     ----------
     several, single
         The hand-over of requests of as many calls as the schedule says, and of one call.
+    slack
+        By how much requests may differ for honest reasons.
     clock
         What told the time.
     boundary_ns
         What lies between two calls and belongs to neither: subtracted from each.
     """
 
-    trials: list[Trial]
-    schedule: Schedule
     several: Handover
     single: Handover
     slack: Slack
     clock: Clock = "judge"
     boundary_ns: float = 0.0
+
+    def latency(self, trials: Sequence[Trial], calls: int) -> Latency:
+        """Return the latency that ``trials`` of requests of ``calls`` calls show."""
+        return latency_of(trials, calls, self.several, self.single, self.slack, self.boundary_ns)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The trials of one solution on one workload, and how they are to be read."""
+
+    trials: list[Trial]
+    schedule: Schedule
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What a place is given to say how two solutions take turns on one workload; ours comes first in each pair.
+
+    Attributes
+    ----------
+    benches
+        For calls that begin when "go" is seen.
+    our_call_ns
+        What a call of ours takes, as it was judged.
+    probe
+        Returns roughly what a call of theirs takes with a bench.
+    handovers
+        Returns the hand-over of requests of so many calls, and of one.
+    candidates
+        Each yields a fresh candidate, attached and stopped.
+    trusted
+        Yields a candidate that runs a source of the judge's own, attached.
+    """
+
+    benches: tuple[Bench, Bench]
+    our_call_ns: float
+    probe: Callable[[Bench], float]
+    handovers: Callable[[Bench, int], tuple[Handover, Handover]]
+    candidates: tuple[
+        Callable[[Bench], AbstractContextManager[Candidate]],
+        Callable[[Bench], AbstractContextManager[Candidate]],
+    ]
+    trusted: Callable[[str], AbstractContextManager[Candidate]]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What two solutions that take turns have in common; each has a bench.
+
+    Attributes
+    ----------
+    schedule
+        The requests of one block of each.
+    turn
+        Requests that one makes before it is the other's turn.
+    """
+
+    benches: tuple[Bench, Bench]
+    schedule: Schedule
+    reading: Reading
+    turn: int
+
+
+# Of the blocks of a comparison: enough requests for a median, in a time that allows for many blocks.
+BLOCK = Sampling(warmup_runs=6, iterations=36, trials=gate.LEAST_BLOCKS)
+_BLOCK_S = 0.04  # of timed calls of the slower solution in one block
+_TURN, _TURN_NS = 6, 5_000_000  # requests, and how long they may take unless it is only one
+
+
+def block_sampling(call_ns: tuple[float, float]) -> Sampling:
+    """Return the counts and the budget of a block: enough for the faster of two, affordable for the slower."""
+    return replace(BLOCK, budget_s=_BLOCK_S * BLOCK.trials * min(call_ns) / max(call_ns))
+
+
+def turn_of(request_ns: float) -> int:
+    """Return how many requests of up to ``request_ns`` make a turn."""
+    return max(1, min(_TURN, int(_TURN_NS / request_ns)))
 
 
 class Place(Protocol):
@@ -141,6 +221,17 @@ class Place(Protocol):
             Whatever the candidate did wrong.
         """
 
+    def terms(self, contest: Contest, gated: bool = True) -> Terms:
+        """Say how two solutions take turns; ``gated`` allows for a gate that they wait at, where there is one.
+
+        Raises
+        ------
+        CannotGate
+            If one of them cannot wait at a gate.
+        CandidateError
+            Whatever one of them did wrong.
+        """
+
 
 class Processor:
     """The CPU: a fresh candidate for every trial."""
@@ -174,4 +265,26 @@ class Processor:
                         several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
                 trials.append(stand.trial(bench, candidate, schedule))
         assert schedule is not None
-        return Measured(trials, schedule, several, single, PROCESSOR)
+        return Measured(trials, schedule, Reading(several, single, PROCESSOR))
+
+    def terms(self, contest: Contest, gated: bool = True) -> Terms:
+        """Have both begin when "go" is seen; there is no gate here."""
+        return free_terms(contest, PROCESSOR)
+
+
+def free_terms(contest: Contest, slack: Slack) -> Terms:
+    """Return the terms of two whose calls begin when "go" is seen."""
+    ours, theirs = contest.benches
+    apart = replace(theirs, tally=Tally(), taken=[])
+    probed = contest.probe(apart)
+    call_ns = contest.our_call_ns, max(1.0, probed - contest.handovers(ours, 1)[0].ordinary)
+    schedule = plan_schedule(
+        block_sampling(call_ns),
+        min(call_ns),
+        statistics.median(apart.tally.reference_ns),
+        ours.arena.plan.inputs.sets,
+        ours.inputs.varied,
+    )
+    calls = schedule.calls_per_request
+    reading = Reading(*contest.handovers(ours, calls), slack)
+    return Terms(contest.benches, schedule, reading, turn_of(max(call_ns) * calls))

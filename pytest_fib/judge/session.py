@@ -133,12 +133,7 @@ class JudgeSession:
         NotJudgeable
             If the baseline cannot be judged here; the message says what to do.
         """
-        if self.config.device != "cpu":
-            raise NotJudgeable(
-                "code is compared side by side on the CPU only so far; take a folder of reports as the baseline, or "
-                "--fib-device=cpu"
-            )
-        check_supported(definition, baseline.solution)
+        check_supported(definition, baseline.solution, self.config.device)
         zygote = self._zygote(baseline)
         check_interpreter(definition, baseline.solution, zygote.interpreter_problems)
         with _torch_threads(self.threads):

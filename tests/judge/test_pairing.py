@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -17,15 +17,15 @@ import torch
 from pytest_fib.data.evaluation import Evaluation, Gating, Timing
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
-from pytest_fib.errors import NotJudgeable
-from pytest_fib.judge import JudgeSession, pairing
+from pytest_fib.judge import JudgeSession, blocks
+from pytest_fib.judge.arm import Arm
 from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.failures import CandidateDied
 from pytest_fib.judge.handover import Handover
-from pytest_fib.judge.pairing import Arm, Pairing
+from pytest_fib.judge.pairing import Pairing
 
-from .conftest import CONFIG, HONEST, SCALE_ADD, Judge, in_call, solution, workload
+from .conftest import HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
 OTHER = solution(HONEST + "\n# the baseline\n")
 Latency = Callable[[str, int], float]
@@ -214,7 +214,7 @@ class TestVerdicts:
     ) -> None:
         clock = itertools.count(0, 0.5)  # half a second for each block: 5.5 s are eleven
         monkeypatch.setattr(
-            pairing,
+            blocks,
             "time",
             SimpleNamespace(monotonic=lambda: next(clock), perf_counter=time.perf_counter),
         )
@@ -255,14 +255,6 @@ class TestFailures:
         assert "the baseline itself is RUNTIME_ERROR here (the candidate process was killed)" in gating.reason
 
 
-def test_on_a_device_there_is_a_sentence_instead(compared) -> None:
-    with (
-        JudgeSession(replace(CONFIG, device="cuda:0")) as session,
-        pytest.raises(NotJudgeable, match="on the CPU only so far"),
-    ):
-        session.compare(compared(noisy(0.0, 0.004))[0], SCALE_ADD, workload(), solution(), None, OTHER, 0.02)
-
-
 class TestRealProcesses:
     @staticmethod
     def compare(
@@ -275,7 +267,7 @@ class TestRealProcesses:
     def test_a_kernel_that_takes_twice_as_long(
         self, session: JudgeSession, judge: Judge, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pairing, "_STAGE_S", 0.0)  # no time for more blocks than the least
+        monkeypatch.setattr(blocks, "_STAGE_S", 0.0)  # no time for more blocks than the least
         spin = "for _ in range({}): x * w".format
         ours, theirs = (solution(in_call(spin(count))) for count in (80, 30))
         gating = gating_of(self.compare(session, judge, ours, theirs))

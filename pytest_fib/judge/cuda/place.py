@@ -7,7 +7,8 @@ beside the request. One context serves all trials of a workload: making one take
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -16,15 +17,26 @@ from pytest_fib.border.arena import Plan
 from pytest_fib.data.devices import visible_gpu
 from pytest_fib.data.evaluation import Clock
 from pytest_fib.judge.arena import Arena
-from pytest_fib.judge.bench import Bench, Gate, Request
+from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
 from pytest_fib.judge.cuda.arena import CudaArena
 from pytest_fib.judge.cuda.boundary import SOURCES, Boundary
 from pytest_fib.judge.cuda.device import Device
-from pytest_fib.judge.cuda.schedule import MOST_CALLS, calls_per_request, gated_schedule
+from pytest_fib.judge.cuda.pace import Pace, pace_of
+from pytest_fib.judge.cuda.schedule import MOST_CALLS, gated_schedule
 from pytest_fib.judge.failures import DeviceBusy
 from pytest_fib.judge.handover import Handover
-from pytest_fib.judge.places import PLACES, Measured, Stand
+from pytest_fib.judge.places import (
+    PLACES,
+    Contest,
+    Measured,
+    Reading,
+    Stand,
+    Terms,
+    block_sampling,
+    free_terms,
+    turn_of,
+)
 from pytest_fib.judge.schedule import PROBES, Schedule
 from pytest_fib.judge.trials import Slack, Trial
 
@@ -36,10 +48,7 @@ _RULED, _RULED_CALLS = 4, 64  # requests from which a boundary is read, and thei
 _CLAIMS = 3  # requests that the candidate times as well
 _INNER_PATIENCE_S = 1.0  # the first use of CUPTI takes a while
 _SUSPICIOUS = 1.5  # times what a call among many takes
-_TRIED, _SHRINK = (
-    16,
-    4,
-)  # calls of the first request of several, and by what they are divided if the queue is full
+_WARMUPS, _REQUESTS = 2, 12  # of one block of a comparison, each of several calls
 
 
 class CudaPlace:
@@ -85,17 +94,21 @@ class CudaPlace:
         if calls > 1:
             several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
         trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
-        return Measured(trials, schedule, several, single, _WAITING)
+        return Measured(trials, schedule, Reading(several, single, _WAITING))
 
     def _gated(self, stand: Stand, candidate: Candidate, probes: list[Interval]) -> Measured:
-        call_s = 2e-9 * max(probe.elapsed for probe in probes[1:])
-        bench = replace(stand.bench, gate=Gate(call_s))
-        handover = stand.handover(bench, 1, 1)  # a device's work does not begin later for more of it
-        alone = [bench.run(candidate, [Request()])[0] for _ in range(PROBES)]
-        call_ns = max(1.0, min(interval.elapsed for interval in alone) - handover.ordinary)
-        schedule = self._schedule(stand, bench, candidate, call_ns, handover)
+        pace = pace_of(stand.bench, candidate, probes, lambda bench: stand.handover(bench, 1, 1))
+        bench, handover = pace.bench, pace.handover
+        schedule = gated_schedule(
+            stand.sampling,
+            pace.calls,
+            pace.call_ns,
+            stand.reference_ns(),
+            bench.inputs.varied,
+            bench.arena.plan.outputs.stride,
+        )
         trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
-        boundary = self._ruled(stand, bench, handover)
+        boundary = self._ruled(stand.trusted, bench, handover)
         per_call = _per_call(trials, schedule, handover)
         trials = self._heard_again(stand, candidate, trials, handover, per_call)
         claim = 0.0
@@ -103,7 +116,44 @@ class CudaPlace:
             claim = _claim(bench, candidate, schedule.calls_per_request)
         between, claimed = boundary.between(per_call, claim)
         clock: Clock = "cupti" if claimed else "gated"
-        return Measured(trials, schedule, handover, handover, _GATED, clock, between)
+        return Measured(trials, schedule, Reading(handover, handover, _GATED, clock, between))
+
+    def terms(self, contest: Contest, gated: bool = True) -> Terms:
+        """Have both wait at a gate, if neither has to wait for results.
+
+        Requests of both have equally many calls. No clock of theirs is heard: what lies between two calls counts
+        as theirs beyond what it is at least.
+        """
+        if not gated:
+            return free_terms(contest, _WAITING)
+        paces = [self._paced(contest, side) for side in (0, 1)]
+        ours, theirs = paces
+        call_ns = ours.call_ns, theirs.call_ns
+        calls = min(ours.calls, theirs.calls)
+        between, _ = self._ruled(contest.trusted, ours.bench, ours.handover).between(min(call_ns), 0.0)
+        counts = replace(
+            block_sampling(call_ns), warmup_runs=_WARMUPS * calls, iterations=max(36, _REQUESTS * calls)
+        )
+        schedule = gated_schedule(
+            counts,
+            calls,
+            min(call_ns),
+            statistics.median(ours.bench.tally.reference_ns),
+            ours.bench.inputs.varied,
+            ours.bench.arena.plan.outputs.stride,
+        )
+        reading = Reading(ours.handover, ours.handover, _GATED, "gated", between)
+        mine, others = (
+            replace(bench, gate=pace.bench.gate) for bench, pace in zip(contest.benches, paces, strict=True)
+        )
+        return Terms((mine, others), replace(schedule, single=0), reading, turn_of(max(call_ns) * calls))
+
+    @staticmethod
+    def _paced(contest: Contest, side: int) -> Pace:
+        apart = replace(contest.benches[side], tally=Tally(), taken=[])
+        with contest.candidates[side](apart) as candidate:
+            probes = apart.run(candidate, [Request()] * PROBES)
+            return pace_of(apart, candidate, probes, lambda bench: contest.handovers(bench, 1)[0])
 
     @staticmethod
     def _heard_again(
@@ -134,39 +184,16 @@ class CudaPlace:
             for trial, share in zip(trials, shares, strict=True)
         ]
 
-    @staticmethod
-    def _schedule(
-        stand: Stand, bench: Bench, candidate: Candidate, call_ns: float, handover: Handover
-    ) -> Schedule:
-        """Return a schedule of requests that fit the device's queue; the requests that try it are warm-up.
-
-        A call alone says too little about a short one: the hand-over varies by as much as it takes.
-        """
-        sets = bench.arena.plan.inputs.sets
-        calls = calls_per_request(call_ns, min(sets, _TRIED))
-        if calls > 1:
-            tried, elapsed = _fitting(bench, candidate, calls)
-            call_ns = max(1.0, elapsed - handover.ordinary) / tried
-            calls = tried
-            if tried == min(sets, _TRIED) and calls_per_request(call_ns, sets) > tried:
-                calls, _ = _fitting(bench, candidate, calls_per_request(call_ns, sets))
-        return gated_schedule(
-            stand.sampling,
-            calls,
-            call_ns,
-            stand.reference_ns(),
-            bench.inputs.varied,
-            bench.arena.plan.outputs.stride,
-        )
-
-    def _ruled(self, stand: Stand, bench: Bench, handover: Handover) -> Boundary:
+    def _ruled(
+        self, trusted: Callable[[str], AbstractContextManager[Candidate]], bench: Bench, handover: Handover
+    ) -> Boundary:
         """Return what lies between two calls, measured once per session with kernels of the judge's own."""
         if self._boundary is None:
             found = []
-            apart = stand.apart(bench)
+            apart = Stand.apart(bench)
             calls = min(bench.arena.plan.inputs.sets, _RULED_CALLS)
             for source in SOURCES:
-                with stand.trusted(source) as candidate:
+                with trusted(source) as candidate:
                     replace(apart, gate=None).run(candidate, [Request()] * PROBES, verify=0)
                     taken = apart.run(candidate, [Request(calls)] * _RULED, verify=0)
                     period = statistics.median(interval.elapsed for interval in taken) - handover.ordinary
@@ -175,16 +202,6 @@ class CudaPlace:
                         found.append(period / calls - claim)
             self._boundary = Boundary.of(found)
         return self._boundary
-
-
-def _fitting(bench: Bench, candidate: Candidate, calls: int) -> tuple[int, int]:
-    """Return how many calls, at most ``calls``, can be enqueued, and the nanoseconds of such a request."""
-    try:
-        return calls, bench.run(candidate, [Request(calls)], verify=0, verify_later=True)[0].elapsed
-    except CannotGate:
-        if calls == 1 or not candidate.alive:
-            raise
-    return _fitting(bench, candidate, max(1, calls // _SHRINK))
 
 
 def _with_singles(trial: Trial, elapsed: list[int]) -> Trial:

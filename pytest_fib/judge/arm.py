@@ -1,0 +1,119 @@
+"""One of two solutions that are compared on one workload: what it needs for its share of the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_fib.data.evaluation import Evaluation
+from pytest_fib.data.text import escape
+from pytest_fib.inputs import InputPlan
+from pytest_fib.judge.arena import Arena
+from pytest_fib.judge.bench import Bench, Request, WrongOutput
+from pytest_fib.judge.candidate import Candidate, Interval
+from pytest_fib.judge.examination import Examination, status_of
+from pytest_fib.judge.failures import CandidateError
+from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.schedule import PROBES, Schedule
+
+
+class Arm(Examination):
+    """One of the two solutions of a pair; each of its candidates lives for one block."""
+
+    @property
+    def _keeps_candidates(self) -> bool:
+        return False
+
+    @property
+    def _candidates_last(self) -> bool:
+        return False
+
+    def build(self) -> None:
+        """Build the solution, or find it built; raises CandidateError."""
+        self._artifact_dir, _ = self._session.build(self._definition, self._loaded)
+
+    def inputs(self) -> InputPlan:
+        """Return the plan of the inputs, which does not depend on the solution."""
+        return self._plan_inputs(self._workload, vary=self._choice.varied)
+
+    def arena(self, inputs: InputPlan, other: Arm) -> Arena:
+        """Return memory that suits both solutions."""
+        shapes = self._output_shapes(self._workload)
+        mine, others = (arm._arena_plan(inputs, shapes) for arm in (self, other))
+        writable = mine.writable_inputs or others.writable_inputs
+        plan = replace(mine, writable_inputs=writable)
+        return self._session.place.arena(plan, self._random("arena of both"))
+
+    def bench(self, inputs: InputPlan, arena: Arena) -> Bench:
+        """Return what stays the same for all blocks of this solution."""
+        bench = self._bench(inputs, arena, self._output_shapes(self._workload))
+        return replace(bench, samples=None)
+
+    def random(self, purpose: str) -> np.random.Generator:
+        """Return secret randomness, the same again for the same purpose."""
+        return self._random(purpose)
+
+    def handovers(self, bench: Bench, calls: int) -> tuple[Handover, Handover]:
+        """Return the hand-over of requests of ``calls`` calls and of one; nothing else may run meanwhile."""
+        return self._handover(bench, calls, calls), self._handover(bench, 1, calls)
+
+    def probe(self, bench: Bench) -> float:
+        """Return roughly what one call takes, in nanoseconds; raises CandidateError, also for a wrong output."""
+        with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
+            probes = bench.run(candidate, [Request()] * PROBES)
+        return float(min(probe.elapsed for probe in probes[1:]))
+
+    @contextmanager
+    def standing_by(self, bench: Bench) -> Iterator[Candidate]:
+        """Yield a fresh candidate that is stopped until it is its turn; raises CandidateError."""
+        self._tally = bench.tally
+        with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
+            candidate.await_attached(self._config.limits.timeout_s)
+            candidate.stop()
+            yield candidate
+
+    def trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:
+        """Yield a candidate that runs a source of the judge's own, attached."""
+        return self._trusted(source, arena)
+
+    def requests(self, bench: Bench, schedule: Schedule) -> list[Request]:
+        """Return the requests of one block in their secret order, the warm-up first."""
+        return self._requests(schedule, bench)
+
+    def serve(
+        self, bench: Bench, candidate: Candidate, requests: Sequence[Request], verify: int | None
+    ) -> list[Interval]:
+        """Return the intervals of one turn, after which memory tells the other solution nothing of it."""
+        intervals = bench.run(candidate, requests, verify, verify_later=True)
+        bench.arena.clear({index for request in requests for index in request.sets})
+        return intervals
+
+    def failed(self, evaluation: Evaluation, failure: CandidateError) -> Evaluation:
+        """Return the evaluation of a solution that was right at first and then was not."""
+        failed = self._evaluation(failure, evaluation.timing, evaluation.wall_seconds)
+        return replace(
+            failed,
+            build_seconds=evaluation.build_seconds,
+            remarks=evaluation.remarks,
+            synthesized=evaluation.synthesized,
+            calls=evaluation.calls,
+            verified_calls=evaluation.verified_calls,
+        )
+
+
+class NoBaseline(Exception):
+    """The baseline cannot be compared with; the message says why."""
+
+
+@contextmanager
+def of_baseline() -> Iterator[None]:
+    """Turn what the baseline does wrong into a reason why there is no verdict."""
+    try:
+        yield
+    except CandidateError as failure:
+        lines = [line for line in failure.log.splitlines() if line.strip()]
+        said = "" if isinstance(failure, WrongOutput) or not lines else f" ({escape(lines[-1].strip(), 200)})"
+        raise NoBaseline(f"the baseline itself is {status_of(failure).value} here{said}") from None
