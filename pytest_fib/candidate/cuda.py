@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 from ctypes import byref, c_size_t, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from pytest_fib.border.arena import BEAT, CONTROL_BYTES, GO, REPLY_BYTES, WAKE
-from pytest_fib.border.vmm import CudaError, Driver
+from pytest_fib.border.vmm import CudaError, DeviceBytes, Driver
 from pytest_fib.candidate.cupti import ActivityClock
+
+if TYPE_CHECKING:
+    from pytest_fib.candidate.memory import Memory
 
 _FOR_DEVICE, _READ_ONLY = 0x02, 0x08  # flags of registered host memory
 _EQUAL = 1
@@ -62,11 +66,25 @@ class CudaSide:
         self._driver = Driver(0)
         self._spin: c_void_p | None = None
         self._inner: ActivityClock | None = None
+        self._blocks: dict[int, tuple[DeviceBytes, int]] = {}
         self.prime()
 
     def map(self, descriptor: int, nbytes: int) -> torch.Tensor:
         """Return device memory of the judge's as ``[nbytes]`` uint8."""
-        return torch.as_tensor(self._driver.attach(descriptor, nbytes), device=_DEVICE)
+        block = self._driver.attach(descriptor, nbytes)
+        self._blocks[block.address] = block, nbytes
+        return torch.as_tensor(block, device=_DEVICE)
+
+    def unmap(self, *blocks: Memory) -> None:
+        """Give back what ``map`` returned, all of it."""
+        for tensor in blocks:
+            if isinstance(tensor, torch.Tensor) and tensor.data_ptr() in self._blocks:
+                self._driver.free(*self._blocks.pop(tensor.data_ptr()))
+
+    def hide(self, *pages: memoryview) -> None:
+        """Have the device forget what ``gate`` showed it: another page may come to lie at the same address."""
+        for words in pages:
+            self._driver.check("cuMemHostUnregister", _address_of(words))
 
     def gate(self, control: memoryview, reply: memoryview) -> Gate | None:
         """Return where the device sees both pages, or None if it cannot be shown them, or cannot wait."""
@@ -92,7 +110,7 @@ class CudaSide:
         return function
 
     def _shown(self, words: memoryview, nbytes: int, flags: int) -> int:
-        page = c_void_p(np.frombuffer(words, dtype=np.uint64).ctypes.data)
+        page = _address_of(words)
         self._driver.check("cuMemHostRegister_v2", page, c_size_t(nbytes), flags)
         address = c_uint64()
         self._driver.check("cuMemHostGetDevicePointer_v2", byref(address), page, 0)
@@ -141,3 +159,7 @@ class CudaSide:
             If some of it failed: an illegal address, a launch that cannot be.
         """
         self._driver.check("cuCtxSynchronize")
+
+
+def _address_of(words: memoryview) -> c_void_p:
+    return c_void_p(np.frombuffer(words, dtype=np.uint64).ctypes.data)

@@ -34,6 +34,13 @@ class Mapping:
     cuda: CudaSide | None = None
     gate: Gate | None = None
 
+    def leave(self) -> None:
+        """Unmap what is memory of a device, which nothing may use any more; other memory goes with its last view."""
+        if self.cuda is not None:
+            if self.gate is not None:
+                self.cuda.hide(self.control, self.reply)
+            self.cuda.unmap(self.inputs, self.outputs)
+
     def input_tensors(self, index: int) -> list[torch.Tensor]:
         """Return the input tensors of set ``index`` in the order of the arena's slots."""
         return _tensors(self.inputs, self.plan.inputs, index)

@@ -106,10 +106,12 @@ class Worker:
             plan = Plan.from_text(_read_all(plan_fd))
             if plan.cuda and self._cuda is None:
                 self._cuda = importlib.import_module("pytest_fib.candidate.cuda").CudaSide()
+            self._calls = []
+            if self._memory is not None:
+                self._memory.leave()
             self._memory = map_arena(plan, arena, self._cuda)
             for fd in arena:
                 os.close(fd)
-            self._calls = []
 
         return _guard(attach, Failure.RUNTIME)
 

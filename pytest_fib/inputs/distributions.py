@@ -7,9 +7,11 @@ type stay right: products over some thousands of elements fit float16, and expon
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pytest_fib.data.definition import Definition
@@ -90,14 +92,40 @@ def fill(out: torch.Tensor, dtype: str, distribution: str, pool: Pool | DevicePo
     whole = of_the_pool(dtype, distribution, digest)
     if whole is not None:
         pool.write(out, whole[0], digest, whole[1])
-    elif distribution == CONSTANT_ROWS and _rows(out) > 1:
-        values = pool.empty((_rows(out),), out.dtype)
+    elif distribution == CONSTANT_ROWS and _rows_of(out.shape) > 1:
+        values = pool.empty((_rows_of(out.shape),), out.dtype)
         pool.write(values, dtype, digest)
         out.view(len(values), -1).copy_(values.unsqueeze(1))
     else:
         # A single row of one value would be a constant weight, which says less than any other.
         pool.write(out, dtype, digest)
         _add_spikes(out, digest)
+
+
+def fill_together(
+    rows: torch.Tensor,
+    shape: tuple[int, ...],
+    dtype: str,
+    distribution: str,
+    pool: DevicePool,
+    digests: Sequence[bytes],
+) -> None:
+    """Overwrite each row of ``rows`` (``[calls, elements]``, of tensors of ``shape``) as ``fill`` does.
+
+    ``distribution`` is one that is more than the pool's content; ``rows`` are where the pool is.
+    """
+    count, length = _rows_of(shape), _length_of(shape)
+    if distribution == CONSTANT_ROWS and count > 1:
+        values = pool.empty((len(rows), count), rows.dtype)
+        pool.write_rows(values, dtype, digests)
+        rows.view(len(rows), count, -1).copy_(values.unsqueeze(2))
+        return
+    pool.write_rows(rows, dtype, digests)
+    found = [_spikes(count, length, rows.dtype, digest) for digest in digests]
+    width = rows.shape[1]
+    places = np.concatenate([place + number * width for number, (place, _) in enumerate(found)])
+    sizes = np.concatenate([size for _, size in found])
+    _put(rows, places, sizes)
 
 
 def of_the_pool(dtype: str, distribution: str, digest: bytes) -> tuple[str, int] | None:
@@ -112,18 +140,29 @@ def of_the_pool(dtype: str, distribution: str, digest: bytes) -> tuple[str, int]
     return None
 
 
-def _rows(tensor: torch.Tensor) -> int:
-    return tensor.numel() // max(1, tensor.shape[-1]) if tensor.ndim else 1
+def _rows_of(shape: tuple[int, ...]) -> int:
+    return math.prod(shape[:-1])
+
+
+def _length_of(shape: tuple[int, ...]) -> int:
+    return shape[-1] if shape else 1
 
 
 def _add_spikes(out: torch.Tensor, digest: bytes) -> None:
-    if out.numel() == 0:
-        return
-    rows = _rows(out)
-    length = out.numel() // rows
+    if out.numel() > 0:
+        _put(out, *_spikes(_rows_of(out.shape), _length_of(out.shape), out.dtype, digest))
+
+
+def _spikes(
+    rows: int, length: int, dtype: torch.dtype, digest: bytes
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return where in a flat tensor of ``rows`` rows large elements are, one in each, and what they are."""
     rng = generator(digest[16:])
-    low, high = _SPIKE_HALF if out.dtype is torch.float16 else _SPIKE
+    low, high = _SPIKE_HALF if dtype is torch.float16 else _SPIKE
     sizes = np.exp2(rng.uniform(low, high, rows)) * rng.choice((-1.0, 1.0), rows)
-    places = np.arange(rows) * length + rng.integers(0, length, rows)
+    return np.arange(rows) * length + rng.integers(0, length, rows), sizes
+
+
+def _put(out: torch.Tensor, places: npt.NDArray[np.int64], sizes: npt.NDArray[np.float64]) -> None:
     values = torch.from_numpy(sizes).to(out.dtype)
     out.view(-1).index_copy_(0, torch.from_numpy(places).to(out.device), values.to(out.device))

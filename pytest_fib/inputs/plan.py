@@ -129,6 +129,8 @@ class InputPlan:
                 for call, tensor in source.draw_together(pool, kinds).items():
                     found[call][name] = tensor
         for call, inputs in found.items():
+            if len(inputs) == len(self._sources):
+                continue
             drawing = Drawing(call, kinds[call], self._sources, {})
             for name in self._sources.keys() - inputs.keys():
                 made = self._sources[name].draw_on(pool, drawing, None, _SMALL_BYTES)

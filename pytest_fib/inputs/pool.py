@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from pytest_fib.inputs.dtypes import CARRIERS, TORCH, bits_of, empty_bits, from_bits
-from pytest_fib.inputs.keys import Stream, generator
+from pytest_fib.inputs.keys import DIGEST_BYTES, Stream, generator
 
 SIZE = 1 << 21  # elements per array: large enough that windows differ, small enough to stay in a core's cache
 WINDOW = 1 << 18  # elements that share one pair of secret places
@@ -144,14 +144,12 @@ class DevicePool:
             bits += _exponents(content, power)
 
     def write_rows(
-        self, rows: torch.Tensor, content: str, digests: Sequence[bytes], powers: Sequence[int]
+        self, rows: torch.Tensor, content: str, digests: Sequence[bytes], powers: Sequence[int] = ()
     ) -> None:
         """Overwrite each row of ``rows`` (``[calls, elements]``, at most WINDOW elements) as ``write`` does."""
         values, masks = self._copied(content)
         bits = rows.view(values.dtype)
-        places = np.concatenate(
-            [_places(content, bits.shape[1], values.numel(), digest)[1] for digest in digests]
-        )
+        places = _single_places(content, bits.shape[1], values.numel(), b"".join(digests))
         self._write_windows(bits, values, masks, places)
         if any(powers):
             added = torch.tensor([_exponents(content, power) for power in powers], dtype=bits.dtype)
@@ -186,12 +184,19 @@ def _places(content: str, count: int, size: int, digest: bytes) -> tuple[int, Pl
     row = _row_length(content)
     window = WINDOW // row * row
     if count <= window:
-        first = int.from_bytes(digest[:8], "little") % ((size - count) // row + 1) * row
-        second = int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
-        return window, np.array([(first, second)] if count else [], dtype=np.int64).reshape(-1, 2)
+        return window, _single_places(content, count, size, digest) if count else np.zeros((0, 2), np.int64)
     places = generator(digest).integers(0, SIZE - WINDOW + 1, (math.ceil(count / window), 2))
     places[:, 0] -= places[:, 0] % row
     return window, places
+
+
+def _single_places(content: str, count: int, size: int, digests: bytes) -> Places:
+    """Return the places of windows of ``count`` elements, of which one pair is all there is, one for each digest."""
+    row = _row_length(content)
+    numbers = np.frombuffer(digests, dtype="<u8").reshape(-1, DIGEST_BYTES // 8)
+    firsts = numbers[:, 0] % np.uint64((size - count) // row + 1) * np.uint64(row)
+    seconds = numbers[:, 1] % np.uint64(SIZE - count + 1)
+    return np.stack([firsts, seconds], axis=1).astype(np.int64)
 
 
 def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_fib.inputs.distributions import NORMAL, fill, of_the_pool
+from pytest_fib.inputs.distributions import NORMAL, fill, fill_together, of_the_pool
 from pytest_fib.inputs.keys import Stream, generator
 from pytest_fib.inputs.pool import (
     DEVIATIONS,
@@ -160,19 +160,29 @@ class Drawn(Source):
         They are made on the device by a few operations for all of them, where each by itself is quicker copied.
         """
         found: dict[int, torch.Tensor] = {}
-        if not 0 < self._layout.numel <= WINDOW:
+        layout = self._layout
+        if not 0 < layout.numel <= WINDOW:
             return found
-        groups: dict[str, list[tuple[int, bytes, int]]] = {}
+        windows: dict[str, list[tuple[int, bytes, int]]] = {}
+        more: dict[str, list[tuple[int, bytes]]] = {}
         for call, distribution in calls.items():
             digest = self._stream.digest(call)
-            whole = self._of_the_pool(distribution if self._varied else NORMAL, digest)
+            kind = distribution if self._varied else NORMAL
+            whole = self._of_the_pool(kind, digest)
             if whole is not None:
-                groups.setdefault(whole[0], []).append((call, digest, whole[1]))
-        for content, members in groups.items():
+                windows.setdefault(whole[0], []).append((call, digest, whole[1]))
+            elif kind != NORMAL:
+                more.setdefault(kind, []).append((call, digest))
+        for content, members in windows.items():
             numbers, digests, powers = zip(*members, strict=True)
-            rows = pool.empty((len(members), self._layout.numel), self._layout.dtype)
+            rows = pool.empty((len(members), layout.numel), layout.dtype)
             pool.write_rows(rows, content, digests, powers)
-            found.update(zip(numbers, rows.view(len(members), *self._layout.shape).unbind(), strict=True))
+            found.update(zip(numbers, rows.view(len(members), *layout.shape).unbind(), strict=True))
+        for kind, others in more.items():
+            numbers, digests = zip(*others, strict=True)
+            rows = pool.empty((len(others), layout.numel), layout.dtype)
+            fill_together(rows, layout.shape, self._dtype, kind, pool, digests)
+            found.update(zip(numbers, rows.view(len(others), *layout.shape).unbind(), strict=True))
         return found
 
     def _of_the_pool(self, distribution: str, digest: bytes) -> tuple[str, int] | None:
