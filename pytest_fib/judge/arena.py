@@ -22,6 +22,7 @@ from pytest_fib.judge.memory import SIZE_SEALS, memory_file
 _F_SEAL_FUTURE_WRITE = 0x10
 _SAMPLES = 256
 _POISON_SCALE = 4.0
+_POISON_BLOCK = 1 << 16  # elements that are drawn; longer outputs repeat them
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -300,7 +301,7 @@ def plausible(count: int, kind: torch.dtype, random: np.random.Generator) -> tor
     """Return ``count`` values that a kernel might have computed: what outputs hold before a call."""
     if kind.is_floating_point:
         # A float32 block is repeated for large outputs: poison has to differ from call to call and from the truth.
-        block = random.standard_normal(min(count, 1 << 20), dtype=np.float32) * np.float32(_POISON_SCALE)
+        block = random.standard_normal(min(count, _POISON_BLOCK), dtype=np.float32) * np.float32(_POISON_SCALE)
         return torch.from_numpy(np.resize(block, count)).to(kind)
     if kind is torch.bool:
         return torch.from_numpy(random.integers(0, 2, count).astype(np.bool_))

@@ -6,6 +6,7 @@ without, a latency that is impossible, however it came about, which is far below
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
@@ -78,6 +79,12 @@ class Floors:
             torch.cuda.OutOfMemoryError
         ):  # somebody else fills the device: there are no rates to be had now
             return Floor()
+
+    def prepare(self, definition: Definition) -> None:
+        """Measure ahead what ``of`` will ask for, where work of this processor does not disturb that."""
+        if self._device != "cpu" and definition.op_type in DECLARED:
+            with contextlib.suppress(torch.cuda.OutOfMemoryError):
+                self.roof  # noqa: B018
 
     @cached_property
     def roof(self) -> Roof:

@@ -116,6 +116,8 @@ def zygote_kind(solution: Solution, threads: int, visible: str = "", architectur
     modules = [
         name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is not None
     ]
+    if visible:
+        modules.append("pytest_fib.candidate.cuda")
     return ZygoteKind(
         ("torch", *modules),
         interpret_triton=not visible,

@@ -16,6 +16,7 @@ import torch
 
 from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
+from pytest_fib.data.devices import visible_gpu
 from pytest_fib.data.evaluation import Build, Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
@@ -103,6 +104,9 @@ class JudgeSession:
         """
         check_supported(definition, loaded.solution, self.config.device)
         zygote = self._zygote(loaded)
+        # Meanwhile the zygote imports what it needs; with a device, making the place makes the judge's context.
+        if self.place.is_device and self.config.sampling.timing:
+            self.floors.prepare(definition)
         if self.config.require_sandbox:
             self._require_sandbox(definition, loaded)
         check_interpreter(definition, loaded.solution, zygote.interpreter_problems)
@@ -172,8 +176,8 @@ class JudgeSession:
             zygote_kind(
                 loaded.solution,
                 self.threads,
-                visible=self.place.visible,
-                architecture=self._architecture,
+                visible="" if self.config.device == "cpu" else visible_gpu(self.config.device, os.environ),
+                architecture=self._architecture if loaded.solution.spec.language in COMPILED else "",
             )
         )
 

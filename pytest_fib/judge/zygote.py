@@ -177,7 +177,8 @@ class Zygote(ForkServer):
     def __init__(self, kind: ZygoteKind) -> None:
         ours, theirs = pair()
         super().__init__(ours)
-        self.interpreter_problems = ""  # what Triton's interpreter computes wrongly here
+        self._ready = False
+        self._interpreter_problems = ""
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -207,21 +208,30 @@ class Zygote(ForkServer):
     ) -> None:
         self.close()
 
+    @property
+    def interpreter_problems(self) -> str:
+        """What Triton's interpreter computes wrongly here; waits as ``wait_ready`` does."""
+        self.wait_ready()
+        return self._interpreter_problems
+
     def wait_ready(self) -> None:
-        """Wait until everything is imported.
+        """Wait until everything is imported; whoever uses it waits for that, so that others can work meanwhile.
 
         Raises
         ------
         FibError
             If the zygote cannot start; the message carries what it printed.
         """
+        if self._ready:
+            return
         try:
             if not readable(self._sock, _START_TIMEOUT_S):
                 raise WireError("timed out")
             message = receive(self._sock)
             if message.kind != Kind.READY:
                 raise WireError(f"unexpected message {message.kind}")
-            self.interpreter_problems = message.text
+            self._interpreter_problems = message.text
+            self._ready = True
         except WireError as error:
             self._process.kill()
             _, printed = self._process.communicate()
@@ -231,6 +241,7 @@ class Zygote(ForkServer):
 
     def keep(self, confinement: Confinement) -> Keeper:
         """Fork a keeper, in whose namespaces nothing is visible but what ``confinement`` says."""
+        self.wait_ready()
         ours, theirs = pair()
         policy = memory_file_of_text(confinement.to_text())
         try:
@@ -279,11 +290,9 @@ class Zygotes:
         self._running: Mapping[ZygoteKind, Zygote] = {}
 
     def get(self, kind: ZygoteKind) -> Zygote:
-        """Return the zygote of ``kind``."""
+        """Return the zygote of ``kind``, which may be importing still."""
         if kind not in self._running:
-            zygote = Zygote(kind)
-            zygote.wait_ready()
-            self._running = {**self._running, kind: zygote}
+            self._running = {**self._running, kind: Zygote(kind)}
         return self._running[kind]
 
     def close(self) -> None:
