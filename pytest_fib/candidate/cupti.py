@@ -31,12 +31,13 @@ class ActivityClock:
         # Kept here: the library calls them as long as it is there.
         self._requested: Callable[..., Any] = _Requested(self._lend)
         self._completed: Callable[..., Any] = _Completed(self._take)
+        if self._library is not None:
+            self._library.cuptiActivityRegisterCallbacks(self._requested, self._completed)
 
     def start(self) -> None:
         """Record from now on."""
         self._spans.clear()
         if self._library is not None:
-            self._library.cuptiActivityRegisterCallbacks(self._requested, self._completed)
             for kind in (_KERNEL, _MEMCPY, _MEMSET):
                 self._library.cuptiActivityEnable(kind)
 
@@ -47,7 +48,6 @@ class ActivityClock:
         self._library.cuptiActivityFlushAll(_FORCED)
         for kind in (_KERNEL, _MEMCPY, _MEMSET):
             self._library.cuptiActivityDisable(kind)
-        self._library.cuptiFinalize()  # or every later launch of this process is slower
         return per_call(self._spans, calls)
 
     def _lend(self, buffer: Any, size: Any, most: Any) -> None:

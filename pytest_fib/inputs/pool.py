@@ -146,11 +146,13 @@ class DevicePool:
     def write_rows(
         self, rows: torch.Tensor, content: str, digests: Sequence[bytes], powers: Sequence[int] = ()
     ) -> None:
-        """Overwrite each row of ``rows`` (``[calls, elements]``, at most WINDOW elements) as ``write`` does."""
+        """Overwrite each row of ``rows`` (``[calls, elements]``) as ``write`` does."""
         values, masks = self._copied(content)
         bits = rows.view(values.dtype)
-        places = _single_places(content, bits.shape[1], values.numel(), b"".join(digests))
-        self._write_windows(bits, values, masks, places)
+        count = bits.shape[1]
+        window, places = _places_together(content, count, values.numel(), digests)
+        for number, start in enumerate(range(0, count, window)):
+            self._write_windows(bits[:, start : start + window], values, masks, places[:, number])
         if any(powers):
             added = torch.tensor([_exponents(content, power) for power in powers], dtype=bits.dtype)
             bits += added.to(self.device).unsqueeze(1)
@@ -197,6 +199,16 @@ def _single_places(content: str, count: int, size: int, digests: bytes) -> Place
     firsts = numbers[:, 0] % np.uint64((size - count) // row + 1) * np.uint64(row)
     seconds = numbers[:, 1] % np.uint64(SIZE - count + 1)
     return np.stack([firsts, seconds], axis=1).astype(np.int64)
+
+
+def _places_together(
+    content: str, count: int, size: int, digests: Sequence[bytes]
+) -> tuple[int, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return for each digest what ``_places`` does, as ``[digests, windows, 2]``."""
+    window, first = _places(content, count, size, digests[0])
+    if len(first) <= 1:
+        return window, _single_places(content, count, size, b"".join(digests))[:, None]
+    return window, np.stack([first, *(_places(content, count, size, digest)[1] for digest in digests[1:])])
 
 
 def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:

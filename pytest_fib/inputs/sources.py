@@ -37,6 +37,7 @@ from pytest_fib.inputs.recipes import (
     Uniform,
 )
 
+_FEW = 16  # windows of one tensor, which is small beside many calls
 _BULK_BYTES = 1 << 20  # less is copied to a device sooner than made there
 
 
@@ -155,13 +156,13 @@ class Drawn(Source):
         return self._transformed(pool, recipe, digest, out)
 
     def draw_together(self, pool: DevicePool, calls: Mapping[int, str]) -> dict[int, torch.Tensor]:
-        """Return the content of those calls (number to distribution) for which it is one window of the pool.
+        """Return the content of those calls (number to distribution) for which it is a few windows of the pool.
 
         They are made on the device by a few operations for all of them, where each by itself is quicker copied.
         """
         found: dict[int, torch.Tensor] = {}
         layout = self._layout
-        if not 0 < layout.numel <= WINDOW:
+        if not 0 < layout.numel <= _FEW * WINDOW:
             return found
         windows: dict[str, list[tuple[int, bytes, int]]] = {}
         more: dict[str, list[tuple[int, bytes]]] = {}

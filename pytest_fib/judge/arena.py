@@ -301,7 +301,9 @@ def plausible(count: int, kind: torch.dtype, random: np.random.Generator) -> tor
     """Return ``count`` values that a kernel might have computed: what outputs hold before a call."""
     if kind.is_floating_point:
         # A float32 block is repeated for large outputs: poison has to differ from call to call and from the truth.
-        block = random.standard_normal(min(count, _POISON_BLOCK), dtype=np.float32) * np.float32(_POISON_SCALE)
+        block = random.standard_normal(min(count, _POISON_BLOCK), dtype=np.float32) * np.float32(
+            _POISON_SCALE
+        )
         return torch.from_numpy(np.resize(block, count)).to(kind)
     if kind is torch.bool:
         return torch.from_numpy(random.integers(0, 2, count).astype(np.bool_))

@@ -26,7 +26,7 @@ costs = st.floats(1.0, 1e12)
 def test_a_request_is_long_enough_or_uses_all_buffers(call_ns: float, sets: int) -> None:
     calls = calls_per_request(call_ns, sets)
     assert calls <= min(sets, MOST_CALLS)
-    assert calls * call_ns >= 1.5e5 or calls * 2 > min(sets, MOST_CALLS)
+    assert calls * call_ns >= 1e5 or calls * 2 > min(sets, MOST_CALLS)
 
 
 @given(samplings, st.integers(1, MOST_CALLS), costs, costs, st.booleans())

@@ -9,11 +9,11 @@ from pytest_fib.judge.schedule import MIN_VERIFIED, Schedule
 from pytest_fib.measure.witness import MIN_WITNESSES
 
 MOST_CALLS = 256
-_REQUEST_NS = 150_000.0  # so long that what a hand-over varies by, 1 µs, is below a percent
+_REQUEST_NS = 100_000.0  # so long that what a hand-over varies by, 1 µs, is a percent at most
 _FEWEST = 3  # requests of several calls in one trial, which are means already
 _OVERHEAD_NS = 1.5e6  # of the judge, per request
 _LONG_NS = 5e6
-_VERIFY_S = 0.06
+_VERIFY_S = 0.03
 _COMPARE_NS, _COMPARE_NS_PER_BYTE = 1e5, 0.03  # per verified call, beside the reference
 
 
