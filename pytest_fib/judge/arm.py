@@ -73,6 +73,9 @@ class Arm(Examination):
         with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
             candidate.await_attached(self._config.limits.timeout_s)
             candidate.stop()
+            if bench.gate is not None:
+                # What a first call loads or compiles has to wait for what is at the gate, which waits for it.
+                self.serve(replace(bench, gate=None), candidate, [Request()] * PROBES, None)
             yield candidate
 
     def trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:

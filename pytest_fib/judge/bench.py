@@ -28,7 +28,7 @@ from pytest_fib.judge.numerics import Exact, Others, Samples
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import Calls, Comparison, Verifier, compare
 
-_BATCH_BYTES = 64 << 20
+_BATCH_BYTES, _DEVICE_BATCH_BYTES = 64 << 20, 512 << 20  # of inputs and outputs that are kept at a time
 _BULK_BYTES = 32 << 20
 _GATE_PATIENCE_S = 0.05
 _UNDISTURBED_AT_LAST = 8  # times that inputs are written while somebody is at work
@@ -209,7 +209,7 @@ class Bench:
             calls = sum(request.calls for request in batch)
             intervals += self._batch(candidate, batch, most, chosen[done : done + calls])
             done += calls
-            little = len(self.taken) * self._bytes_per_call <= _BATCH_BYTES and not self._is_bulk
+            little = len(self.taken) * self._bytes_per_call <= self._batch_bytes and not self._is_bulk
             if not (verify_later and little):
                 self.verify()
         return intervals
@@ -263,9 +263,13 @@ class Bench:
     def _bytes_per_call(self) -> int:
         return self.inputs.nbytes + self.arena.plan.outputs.stride
 
+    @property
+    def _batch_bytes(self) -> int:
+        return _DEVICE_BATCH_BYTES if self.arena.plan.cuda else _BATCH_BYTES
+
     def _batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Split ``requests`` so that inputs and outputs of a batch fit into a bounded buffer."""
-        room = max(1, _BATCH_BYTES // self._bytes_per_call)
+        room = max(1, self._batch_bytes // self._bytes_per_call)
         batches: list[list[Request]] = []
         used = 0
         for request in requests:

@@ -257,7 +257,12 @@ def test_what_is_made_on_a_device_never_was_on_the_cpu(
     assert filled == [5]
 
 
-SMALL = {"x": ([16, 24], "bfloat16"), "w": ([70, 4096], "float16"), "h": ([5], "float16"), "k": ([7], "int32")}
+SMALL = {
+    "x": ([16, 24], "bfloat16"),
+    "w": ([70, 4096], "float16"),
+    "h": ([5], "float16"),
+    "k": ([7], "int32"),
+}
 
 
 @pytest.mark.parametrize("vary", [False, True])

@@ -30,15 +30,24 @@ SOURCES = tuple(_SOURCE.format(numel=numel) for numel in (1, 1 << 18, 1 << 24))
 
 @dataclass(frozen=True)
 class Boundary:
-    """Nanoseconds between two calls: at least and at most."""
+    """Nanoseconds between two calls: at least and at most.
+
+    ``alone`` is by how much longer a call takes, at most, that is the only one of its request: it meets a device that
+    has just been given back, with its code in no cache.
+    """
 
     least: float
     most: float
+    alone: float = 0.0
 
     @classmethod
-    def of(cls, seen: Sequence[float]) -> Boundary:
+    def of(cls, seen: Sequence[float], alone: Sequence[float] = ()) -> Boundary:
         """Return the bounds from what kernels of the judge's own show; without any, nothing is believed."""
-        return cls(_LOWER * max(0.0, min(seen, default=0.0)), _UPPER * max(0.0, *seen, 0.0))
+        return cls(
+            _LOWER * max(0.0, min(seen, default=0.0)),
+            _UPPER * max(0.0, *seen, 0.0),
+            _UPPER * max(0.0, *alone, 0.0),
+        )
 
     def matters(self, call_ns: float) -> bool:
         """Whether calls ``call_ns`` apart are so short that it makes a difference where in the bounds they are."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_fib.judge.bench import Bench, Gate, Request
 from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
-from pytest_fib.judge.cuda.schedule import calls_per_request
+from pytest_fib.judge.cuda.schedule import REQUEST_NS, calls_per_request
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.schedule import PROBES
 
@@ -38,9 +38,15 @@ class Pace:
 
 
 def pace_of(
-    bench: Bench, candidate: Candidate, probes: list[Interval], handover: Callable[[Bench], Handover]
+    bench: Bench,
+    candidate: Candidate,
+    probes: list[Interval],
+    handover: Callable[[Bench], Handover],
+    request_ns: float = REQUEST_NS,
 ) -> Pace:
     """Return how ``candidate`` is to be called, which made ``probes`` without a gate; the requests are warm-up.
+
+    Requests are to take ``request_ns``, as far as there are buffers and the device's queue has room.
 
     A call alone says too little about a short one: the hand-over varies by as much as it takes.
 
@@ -55,13 +61,14 @@ def pace_of(
     alone = [gated.run(candidate, [Request()])[0] for _ in range(PROBES)]
     call_ns = max(1.0, min(interval.elapsed for interval in alone) - idle.ordinary)
     sets = bench.arena.plan.inputs.sets
-    calls = calls_per_request(call_ns, min(sets, _TRIED))
+    calls = calls_per_request(call_ns, min(sets, _TRIED), request_ns)
     if calls > 1:
         tried, elapsed = _fitting(gated, candidate, calls)
         call_ns = max(1.0, elapsed - idle.ordinary) / tried
         calls = tried
-        if tried == min(sets, _TRIED) and calls_per_request(call_ns, sets) > tried:
-            calls, _ = _fitting(gated, candidate, calls_per_request(call_ns, sets))
+        wanted = calls_per_request(call_ns, sets, request_ns)
+        if tried == min(sets, _TRIED) and wanted > tried:
+            calls, _ = _fitting(gated, candidate, wanted)
     return Pace(gated, calls, call_ns, idle)
 
 

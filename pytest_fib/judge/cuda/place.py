@@ -44,11 +44,18 @@ _ARENA_BYTES = 4 << 30
 # Without a gate launches hide behind each other, and a context has to come back.
 _WAITING = Slack(single=30_000.0, lead=150_000.0, early=100_000.0)
 _GATED = Slack(single=1_500.0, lead=150_000.0, early=15_000.0)
-_RULED, _RULED_CALLS = 4, 64  # requests from which a boundary is read, and their calls
+_RULED, _RULED_CALLS, _ALONE = (
+    4,
+    64,
+    9,
+)  # requests from which a boundary is read, and their calls; those of one call
 _CLAIMS = 3  # requests that the candidate times as well
 _INNER_PATIENCE_S = 1.0  # the first use of CUPTI takes a while
 _SUSPICIOUS = 1.5  # times what a call among many takes
-_WARMUPS, _REQUESTS = 2, 12  # of one block of a comparison, each of several calls
+_WARMUPS, _REQUESTS = 2, 16  # of one block of a comparison, each of several calls
+_BLOCK_REQUEST_NS = (
+    4e5  # their length: making the processes of a block takes much longer than all its requests
+)
 
 
 class CudaPlace:
@@ -110,13 +117,14 @@ class CudaPlace:
         trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
         boundary = self._ruled(stand.trusted, bench, handover)
         per_call = _per_call(trials, schedule, handover)
-        trials = self._heard_again(stand, candidate, trials, handover, per_call)
+        slack = replace(_GATED, single=max(_GATED.single, boundary.alone))
+        trials = self._heard_again(stand, candidate, trials, handover, _SUSPICIOUS * per_call + slack.single)
         claim = 0.0
         if boundary.matters(per_call):
             claim = _claim(bench, candidate, schedule.calls_per_request)
         between, claimed = boundary.between(per_call, claim)
         clock: Clock = "cupti" if claimed else "gated"
-        return Measured(trials, schedule, Reading(handover, handover, _GATED, clock, between))
+        return Measured(trials, schedule, Reading(handover, handover, slack, clock, between))
 
     def terms(self, contest: Contest, gated: bool = True) -> Terms:
         """Have both wait at a gate, if neither has to wait for results.
@@ -153,13 +161,17 @@ class CudaPlace:
         apart = replace(contest.benches[side], tally=Tally(), taken=[])
         with contest.candidates[side](apart) as candidate:
             probes = apart.run(candidate, [Request()] * PROBES)
-            return pace_of(apart, candidate, probes, lambda bench: contest.handovers(bench, 1)[0])
+            return pace_of(
+                apart, candidate, probes, lambda bench: contest.handovers(bench, 1)[0], _BLOCK_REQUEST_NS
+            )
 
     @staticmethod
     def _heard_again(
-        stand: Stand, candidate: Candidate, trials: list[Trial], handover: Handover, per_call: float
+        stand: Stand, candidate: Candidate, trials: list[Trial], handover: Handover, suspicious_ns: float
     ) -> list[Trial]:
         """Return the trials, with requests of one call that are made without a gate where that takes less.
+
+        That is tried where all of them take ``suspicious_ns`` and more.
 
         A stream that has waited long for another one is looked after late, by up to 0.2 ms, which many calls share.
         """
@@ -169,7 +181,7 @@ class CudaPlace:
             for request, interval in zip(trial.requests, trial.intervals, strict=True)
             if request == Request()
         ]
-        if not singles or min(singles) < _SUSPICIOUS * per_call + _GATED.single:
+        if not singles or min(singles) < suspicious_ns:
             return trials
         free = stand.handover(stand.bench, 1, 1).ordinary
         again = [
@@ -189,7 +201,7 @@ class CudaPlace:
     ) -> Boundary:
         """Return what lies between two calls, measured once per session with kernels of the judge's own."""
         if self._boundary is None:
-            found = []
+            found, alone = [], []
             apart = Stand.apart(bench)
             calls = min(bench.arena.plan.inputs.sets, _RULED_CALLS)
             for source in SOURCES:
@@ -197,10 +209,13 @@ class CudaPlace:
                     replace(apart, gate=None).run(candidate, [Request()] * PROBES, verify=0)
                     taken = apart.run(candidate, [Request(calls)] * _RULED, verify=0)
                     period = statistics.median(interval.elapsed for interval in taken) - handover.ordinary
+                    one = apart.run(candidate, [Request()] * _ALONE, verify=0)
+                    net = statistics.median(interval.elapsed for interval in one) - handover.ordinary
+                    alone.append(net - period / calls)
                     claim = _claim(apart, candidate, calls)
                     if claim > 0:
                         found.append(period / calls - claim)
-            self._boundary = Boundary.of(found)
+            self._boundary = Boundary.of(found, alone)
         return self._boundary
 
 

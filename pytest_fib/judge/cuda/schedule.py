@@ -9,7 +9,7 @@ from pytest_fib.judge.schedule import MIN_VERIFIED, Schedule
 from pytest_fib.measure.witness import MIN_WITNESSES
 
 MOST_CALLS = 256
-_REQUEST_NS = 100_000.0  # so long that what a hand-over varies by, 1 µs, is a percent at most
+REQUEST_NS = 100_000.0  # so long that what a hand-over varies by, 1 µs, is a percent at most
 _FEWEST = 3  # requests of several calls in one trial, which are means already
 _OVERHEAD_NS = 1.5e6  # of the judge, per request
 _LONG_NS = 5e6
@@ -17,10 +17,10 @@ _VERIFY_S = 0.03
 _COMPARE_NS, _COMPARE_NS_PER_BYTE = 1e5, 0.03  # per verified call, beside the reference
 
 
-def calls_per_request(call_ns: float, sets: int) -> int:
-    """Return how many calls of ``call_ns`` make a request long enough: a power of two, within ``sets``."""
+def calls_per_request(call_ns: float, sets: int, request_ns: float = REQUEST_NS) -> int:
+    """Return how many calls of ``call_ns`` make a request of ``request_ns``: a power of two, within ``sets``."""
     calls = 1
-    while calls * call_ns < _REQUEST_NS and calls * 2 <= min(sets, MOST_CALLS):
+    while calls * call_ns < request_ns and calls * 2 <= min(sets, MOST_CALLS):
         calls *= 2
     return calls
 
