@@ -69,6 +69,14 @@ class Pool:
         """Return an uninitialised tensor where this pool writes; large ones in huge pages, which numpy asks for."""
         return from_bits(empty_bits(math.prod(shape), dtype), dtype, shape)
 
+    def new(
+        self, shape: tuple[int, ...], dtype: torch.dtype, content: str, digest: bytes, power: int = 0
+    ) -> torch.Tensor:
+        """Return a tensor of what ``fill`` makes."""
+        bits = empty_bits(math.prod(shape), dtype)
+        self.fill(bits, content, digest, power)
+        return from_bits(bits, dtype, shape)
+
     def write(self, out: torch.Tensor, content: str, digest: bytes, power: int = 0) -> None:
         """Overwrite ``out`` (contiguous, CPU) as ``fill`` does."""
         self.fill(bits_of(out), content, digest, power)
@@ -90,6 +98,12 @@ class Pool:
             With ``SCALABLE``: floats are multiplied by two to this power, -MOST_POWER to MOST_POWER.
         """
         values, masks = self.arrays(content)
+        if 0 < out.size <= _window(content):
+            first, second = _place(content, out.size, values.size, digest)
+            np.bitwise_xor(values[first : first + out.size], masks[second : second + out.size], out=out)
+            if power:
+                out += out.dtype.type(_exponents(content, power))
+            return
         window, places = _places(content, out.size, values.size, digest)
         for start, (first, second) in zip(range(0, out.size, window), places.tolist(), strict=True):
             part = out[start : start + window]
@@ -128,6 +142,14 @@ class DevicePool:
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Return an uninitialised tensor where this pool writes."""
         return torch.empty(shape, dtype=dtype, device=self.device)
+
+    def new(
+        self, shape: tuple[int, ...], dtype: torch.dtype, content: str, digest: bytes, power: int = 0
+    ) -> torch.Tensor:
+        """Return a tensor of what ``write`` makes."""
+        tensor = self.empty(shape, dtype)
+        self.write(tensor, content, digest, power)
+        return tensor
 
     def write(self, out: torch.Tensor, content: str, digest: bytes, power: int = 0) -> None:
         """Overwrite ``out`` (contiguous, on the device) with what ``Pool.fill`` makes."""
@@ -183,32 +205,41 @@ def _places(content: str, count: int, size: int, digest: bytes) -> tuple[int, Pl
 
     ``size`` is that of the values.
     """
-    row = _row_length(content)
-    window = WINDOW // row * row
+    row, window = _row_length(content), _window(content)
     if count <= window:
-        return window, _single_places(content, count, size, digest) if count else np.zeros((0, 2), np.int64)
+        single = [_place(content, count, size, digest)] if count else []
+        return window, np.array(single, dtype=np.int64).reshape(-1, 2)
     places = generator(digest).integers(0, SIZE - WINDOW + 1, (math.ceil(count / window), 2))
     places[:, 0] -= places[:, 0] % row
     return window, places
 
 
-def _single_places(content: str, count: int, size: int, digests: bytes) -> Places:
-    """Return the places of windows of ``count`` elements, of which one pair is all there is, one for each digest."""
+def _window(content: str) -> int:
+    """Return how many elements share a pair of places: whole rows."""
     row = _row_length(content)
-    numbers = np.frombuffer(digests, dtype="<u8").reshape(-1, DIGEST_BYTES // 8)
-    firsts = numbers[:, 0] % np.uint64((size - count) // row + 1) * np.uint64(row)
-    seconds = numbers[:, 1] % np.uint64(SIZE - count + 1)
-    return np.stack([firsts, seconds], axis=1).astype(np.int64)
+    return WINDOW // row * row
+
+
+def _place(content: str, count: int, size: int, digest: bytes) -> tuple[int, int]:
+    """Return the place in values, and in masks, of a window of ``count`` elements that is all there is."""
+    row = _row_length(content)
+    first = int.from_bytes(digest[:8], "little") % ((size - count) // row + 1) * row
+    return first, int.from_bytes(digest[8:16], "little") % (SIZE - count + 1)
 
 
 def _places_together(
     content: str, count: int, size: int, digests: Sequence[bytes]
 ) -> tuple[int, np.ndarray[Any, np.dtype[np.int64]]]:
     """Return for each digest what ``_places`` does, as ``[digests, windows, 2]``."""
-    window, first = _places(content, count, size, digests[0])
-    if len(first) <= 1:
-        return window, _single_places(content, count, size, b"".join(digests))[:, None]
-    return window, np.stack([first, *(_places(content, count, size, digest)[1] for digest in digests[1:])])
+    window = _window(content)
+    if count > window:
+        return window, np.stack([_places(content, count, size, digest)[1] for digest in digests])
+    # As ``_place``, for all of them at once.
+    row = _row_length(content)
+    numbers = np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, DIGEST_BYTES // 8)
+    firsts = numbers[:, 0] % np.uint64((size - count) // row + 1) * np.uint64(row)
+    seconds = numbers[:, 1] % np.uint64(SIZE - count + 1)
+    return window, np.stack([firsts, seconds], axis=1).astype(np.int64)[:, None]
 
 
 def _normal(rng: np.random.Generator, dtype: torch.dtype) -> tuple[Bits, Bits]:

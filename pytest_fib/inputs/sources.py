@@ -212,9 +212,10 @@ class Drawn(Source):
         out: torch.Tensor | None,
         power: int = 0,
     ) -> torch.Tensor:
-        tensor = pool.empty(self._layout.shape, dtype) if out is None else out
-        pool.write(tensor, content, digest, power)
-        return tensor
+        if out is None:
+            return pool.new(self._layout.shape, dtype, content, digest, power)
+        pool.write(out, content, digest, power)
+        return out
 
     def _transformed(
         self, pool: Pool | DevicePool, recipe: Recipe, digest: bytes, out: torch.Tensor | None

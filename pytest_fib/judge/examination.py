@@ -332,7 +332,8 @@ class Examination:
             self._loaded.solution.spec.language == "triton" and not self._session.place.is_device,
             candidate,
             self._handover,
-            lambda source: self._trusted(source, bench.arena),
+            lambda bench: self._session.handovers.roughly(bench, partial(self._trusted, arena=bench.arena)),
+            partial(self._trusted, arena=bench.arena),
             self._trial,
             lambda: statistics.median(self._tally.reference_ns),
         )
@@ -412,9 +413,8 @@ class Examination:
 
     def _handover(self, bench: Bench, calls: int, among: int) -> Handover:
         through_ffi = self._loaded.solution.spec.language == "cpp"
-        return self._session.handovers.measure(
-            bench, calls, among, lambda source: self._trusted(source, bench.arena), through_ffi
-        )
+        noop = partial(self._trusted, arena=bench.arena)
+        return self._session.handovers.measure(bench, calls, among, noop, through_ffi)
 
     @contextmanager
     def _trusted(self, source: str, arena: Arena) -> Iterator[Candidate]:

@@ -114,22 +114,37 @@ class Handover:
     spread: float = 0.0
 
 
+Noop = Callable[[str], AbstractContextManager[Candidate]]
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a hand-over depends on; ``size`` is the power of two of the bytes of one call, of inputs and outputs."""
+
+    calls: int
+    among: int
+    size: int
+    gated: bool
+    through_ffi: bool
+
+
 @dataclass
 class Handovers:
     """The hand-over by number of calls and size of outputs and inputs, measured when first needed.
 
-    The sizes matter because a kernel drives more out of the caches the more memory it touches.
+    The size matters because a kernel drives more out of the caches the more memory it touches.
     """
 
-    known: dict[tuple[int, int, int, int, bool, bool], Handover] = field(default_factory=dict)
+    known: dict[_Key, Handover] = field(default_factory=dict)
+
+    def roughly(self, bench: Bench, noop: Noop) -> Handover:
+        """Return the hand-over of a request of one call, of whatever size: that of some other, if one is known."""
+        gated = bench.gate is not None
+        known = (found for key, found in self.known.items() if key.calls == 1 and key.gated == gated)
+        return next(known, None) or self.measure(bench, 1, 1, noop)
 
     def measure(
-        self,
-        bench: Bench,
-        calls: int,
-        among: int,
-        noop: Callable[[str], AbstractContextManager[Candidate]],
-        through_ffi: bool = False,
+        self, bench: Bench, calls: int, among: int, noop: Noop, through_ffi: bool = False
     ) -> Handover:
         """Return the hand-over of a request of ``calls`` calls among others of ``among`` calls.
 
@@ -138,46 +153,67 @@ class Handovers:
         solution may run meanwhile: who could slow this down would be faster by the difference.
         """
         plan = bench.arena.plan
-        sizes = plan.outputs.stride.bit_length(), plan.inputs.stride.bit_length()
         # Work on a device leaves this processor's caches alone.
-        sized = (0, 0) if plan.cuda else sizes
-        key = (calls, among, *sized, bench.gate is not None, through_ffi and calls > 1)
+        size = 0 if plan.cuda else (plan.outputs.stride + plan.inputs.stride).bit_length()
+        key = _Key(calls, among, size, bench.gate is not None, through_ffi and calls > 1)
         if key not in self.known:
-            # What a candidate of ours is given need not be new.
-            apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, EQUAL_CALLS))
-            footprint = among * (plan.outputs.stride + plan.inputs.stride)
-            count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
-            # Without a set to spare the buffers are so large that some microseconds do not matter.
-            busy = [Request(first=calls)] if plan.inputs.sets > calls and not plan.cuda else []
-            with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
-                ordinary, early = (
-                    self._idle(apart.run(candidate, [*busy, Request(calls, early)] * count, verify=0), busy)
-                    for early in (False, True)
-                )
-            cold = 0.0
-            if busy and calls > 1 and footprint // among >= _COLD_BYTES:
-                source = _TAKES_TURNS.format(
-                    calls=calls, turns=_TURNS, nbytes=footprint // calls, through_ffi=through_ffi
-                )
-                with noop(source) as candidate:
-                    cold = _cold_calls(apart, candidate, calls, count)
-            usual = sorted(interval.elapsed + cold for interval in ordinary)
-            late = [interval.elapsed + cold for interval in early]
-            self.known[key] = Handover(
-                ordinary=statistics.median(usual),
-                # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
-                spread=usual[int((0.75 if bench.gate else 0.9) * len(usual))] - statistics.median(usual),
-                early=statistics.median(late),
-                early_spread=statistics.median(late) - min(late),
-                leads=tuple(interval.lead for interval in ordinary),
-            )
+            # Who asks for several calls is going to ask for one among them, which the same candidate shows.
+            wanted = sorted({calls, 1}) if calls == among else [calls]
+            for each, found in zip(wanted, _measured(bench, wanted, among, noop, through_ffi), strict=True):
+                self.known[replace(key, calls=each, through_ffi=through_ffi and each > 1)] = found
         return self.known[key]
 
-    @staticmethod
-    def _idle(intervals: Sequence[Interval], busy: Sequence[Request]) -> list[Interval]:
-        """Return the intervals that count: those between the busy ones, without the first."""
-        idle = intervals[len(busy) :: len(busy) + 1]
-        return list(idle[len(idle) // _DISCARDED :])
+
+def _measured(
+    bench: Bench, wanted: Sequence[int], among: int, noop: Noop, through_ffi: bool
+) -> list[Handover]:
+    """Return the hand-over of requests of so many calls, for each of ``wanted``."""
+    plan = bench.arena.plan
+    # What a candidate of ours is given need not be new.
+    apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, EQUAL_CALLS))
+    footprint = among * (plan.outputs.stride + plan.inputs.stride)
+    count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
+    most = max(wanted)
+    # Without a set to spare the buffers are so large that some microseconds do not matter.
+    busy = [Request(first=most)] if plan.inputs.sets > most and not plan.cuda else []
+    with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
+        idle = [
+            (
+                _idle(apart.run(candidate, [*busy, Request(calls)] * count, verify=0), busy),
+                _idle(apart.run(candidate, [*busy, Request(calls, early=True)] * count, verify=0), busy),
+            )
+            for calls in wanted
+        ]
+    cold = 0.0
+    if busy and most > 1 and footprint // among >= _COLD_BYTES:
+        source = _TAKES_TURNS.format(
+            calls=most, turns=_TURNS, nbytes=footprint // most, through_ffi=through_ffi
+        )
+        with noop(source) as candidate:
+            cold = _cold_calls(apart, candidate, most, count)
+    return [
+        _handover(ordinary, early, cold if calls > 1 else 0.0, bench.gate is not None)
+        for calls, (ordinary, early) in zip(wanted, idle, strict=True)
+    ]
+
+
+def _handover(ordinary: Sequence[Interval], early: Sequence[Interval], cold: float, gated: bool) -> Handover:
+    usual = sorted(interval.elapsed + cold for interval in ordinary)
+    late = [interval.elapsed + cold for interval in early]
+    return Handover(
+        ordinary=statistics.median(usual),
+        # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
+        spread=usual[int((0.75 if gated else 0.9) * len(usual))] - statistics.median(usual),
+        early=statistics.median(late),
+        early_spread=statistics.median(late) - min(late),
+        leads=tuple(interval.lead for interval in ordinary),
+    )
+
+
+def _idle(intervals: Sequence[Interval], busy: Sequence[Request]) -> list[Interval]:
+    """Return the intervals that count: those between the busy ones, without the first."""
+    idle = intervals[len(busy) :: len(busy) + 1]
+    return list(idle[len(idle) // _DISCARDED :])
 
 
 def _cold_calls(bench: Bench, candidate: Candidate, calls: int, count: int) -> float:

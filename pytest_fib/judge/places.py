@@ -45,6 +45,8 @@ class Stand:
         Yields the candidate of a trial, attached, while nobody else measures on this machine.
     handover
         Returns the hand-over of requests of so many calls among others of so many.
+    roughly
+        Returns about what the hand-over of a request of one call is.
     trusted
         Yields a candidate that runs a source of the judge's own, attached.
     trial
@@ -58,6 +60,7 @@ class Stand:
     interpreted: bool
     candidate: Callable[[int], AbstractContextManager[Candidate]]
     handover: Callable[[Bench, int, int], Handover]
+    roughly: Callable[[Bench], Handover]
     trusted: Callable[[str], AbstractContextManager[Candidate]]
     trial: Callable[[Bench, Candidate, Schedule], Trial]
     reference_ns: Callable[[], float]
@@ -258,11 +261,9 @@ class Processor:
             with stand.candidate(trial) as candidate:
                 if schedule is None:
                     probes = bench.run(candidate, [Request()] * PROBES)
-                    single = several = stand.handover(bench, 1, 1)
-                    schedule = stand.schedule(probes, single)
+                    schedule = stand.schedule(probes, stand.roughly(bench))
                     calls = schedule.calls_per_request
-                    if calls > 1:
-                        several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
+                    several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
                 trials.append(stand.trial(bench, candidate, schedule))
         assert schedule is not None
         return Measured(trials, schedule, Reading(several, single, PROCESSOR))
