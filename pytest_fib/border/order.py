@@ -20,6 +20,8 @@ class Confinement:
         Where to write if the kernel refuses a private root; empty for nowhere.
     cuda
         Whether the devices of the NVIDIA driver are needed.
+    gpu
+        The node in /dev of the only GPU that is to be there; empty for all.
     without
         Names of layers of the sandbox that are not put on.
     """
@@ -29,6 +31,7 @@ class Confinement:
     build_dir: str = ""
     scratch_dir: str = ""
     cuda: bool = False
+    gpu: str = ""
     without: tuple[str, ...] = ()
 
     def to_text(self) -> str:

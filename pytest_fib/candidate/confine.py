@@ -50,7 +50,7 @@ def around(confinement: Confinement, probed: Report) -> Walls:
         artifact_dir=confinement.artifact_dir or None,
         build_dir=confinement.build_dir or None,
         scratch_dir=confinement.scratch_dir or None,
-        devices=nvidia_devices() if confinement.cuda else (),
+        devices=nvidia_devices(only=confinement.gpu) if confinement.cuda else (),
         cuda=confinement.cuda,
         without=frozenset(confinement.without),
     ).adapted(probed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -10,6 +11,9 @@ import torch
 from pytest_fib.data.devices import visible_gpu
 
 _DRIVER = Path("/proc/driver/nvidia/version")
+_GPUS = Path("/proc/driver/nvidia/gpus")
+_UUID = re.compile(r"^GPU UUID:\s*(\S+)\s*$", re.MULTILINE)
+_MINOR = re.compile(r"^Device Minor:\s*(\d+)\s*$", re.MULTILINE)
 
 
 def uuid_of(device: str) -> str:
@@ -24,3 +28,22 @@ def driver_version(path: Path = _DRIVER) -> str:
         return path.read_text(errors="replace").splitlines()[0]
     except (OSError, IndexError):
         return ""
+
+
+def visible_as(device: str) -> str:
+    """Return what CUDA_VISIBLE_DEVICES has to be for ``cuda:N`` alone, whichever nodes of the driver are there."""
+    uuid = uuid_of(device)
+    return uuid if uuid.isdecimal() or uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+
+
+def node_of(visible: str, gpus: Path = _GPUS) -> str:
+    """Return the node in /dev of the GPU that ``visible_as`` names, empty where the kernel does not say it."""
+    try:
+        texts = [(entry / "information").read_text(errors="replace") for entry in sorted(gpus.iterdir())]
+    except OSError:
+        return ""
+    for text in texts:
+        uuid, minor = _UUID.search(text), _MINOR.search(text)
+        if uuid and minor and uuid[1] == visible:
+            return f"/dev/nvidia{minor[1]}"
+    return ""

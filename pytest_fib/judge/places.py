@@ -198,8 +198,6 @@ class Place(Protocol):
         Whether what a candidate maps can be written, whatever it is for.
     candidates_last
         Whether one candidate serves all calls of a workload, because starting one takes long.
-    visible
-        The device that candidates see, as the driver counts; empty for the CPU.
     architecture
         What code is compiled for there; empty if it does not matter.
     """
@@ -209,7 +207,6 @@ class Place(Protocol):
     most_sets: int
     shares_writable: bool
     candidates_last: bool
-    visible: str
     architecture: str
 
     def arena(self, plan: Plan, random: np.random.Generator) -> Arena:
@@ -244,7 +241,6 @@ class Processor:
     most_sets = MAX_CALLS_PER_REQUEST + PLACES
     shares_writable = False
     candidates_last = False
-    visible = ""
     architecture = ""
 
     def arena(self, plan: Plan, random: np.random.Generator) -> Arena:

@@ -28,7 +28,7 @@ from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.conditions import Blind, Sensor, Watch, find_sensor
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.cuda.place import CudaPlace
-from pytest_fib.judge.devices import uuid_of
+from pytest_fib.judge.devices import node_of, uuid_of, visible_as
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Floors
@@ -150,7 +150,7 @@ class JudgeSession:
         if self.config.device == "cpu":
             return Processor()
         self.watch()  # the sensor has its first look before anything of ours is on the device
-        return CudaPlace(self.config.device, os.environ)
+        return CudaPlace(self.config.device)
 
     @cached_property
     def sensor(self) -> Sensor:
@@ -176,10 +176,20 @@ class JudgeSession:
             zygote_kind(
                 loaded.solution,
                 self.threads,
-                visible="" if self.config.device == "cpu" else visible_gpu(self.config.device, os.environ),
+                visible=self._visible,
                 architecture=self._architecture if loaded.solution.spec.language in COMPILED else "",
             )
         )
+
+    @cached_property
+    def _visible(self) -> str:
+        """The one device that candidates see, as the driver has it; empty for the CPU."""
+        device = self.config.device
+        if device == "cpu":
+            return ""
+        several = sum(entry.name[6:].isdecimal() for entry in Path("/dev").glob("nvidia[0-9]*")) > 1
+        # A number counts among the nodes that are there, and candidates find one only.
+        return visible_as(device) if several else visible_gpu(device, os.environ)
 
     def try_build(self, definition: Definition, loaded: LoadedSolution) -> Build:
         """Build ``loaded`` and load it, in the sandbox, without running it.
@@ -338,6 +348,7 @@ class JudgeSession:
                 build_dir,
                 scratch,
                 cuda=self.place.is_device,
+                gpu=node_of(self._visible) if self.place.is_device else "",
                 without=without,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import site
 import sys
@@ -26,6 +27,7 @@ _ETC = (
 )
 _COMPILERS = ("c++", "cc", "g++", "gcc", "clang", "clang++", "nvcc")
 _OWN = ("__init__.py", "errors.py", "border", "build", "candidate", "data")
+_GPU_NODE = re.compile(r"nvidia\d+")
 _OURS_ALONE = frozenset({"/", "/tmp", "/dev", "/dev/shm", "/proc", "/sys"})
 
 
@@ -122,10 +124,15 @@ def default_readable(extra: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in normal if path not in too_much))
 
 
-def nvidia_devices() -> tuple[str, ...]:
-    """Return the device nodes of the NVIDIA driver, ``nvidia-uvm-tools`` and the capability nodes included."""
-    found = [entry.path for entry in os.scandir("/dev") if entry.name.startswith("nvidia")]
-    if os.path.isdir("/dev/dri"):
+def nvidia_devices(only: str = "", folder: str = "/dev") -> tuple[str, ...]:
+    """Return the device nodes of the NVIDIA driver, ``nvidia-uvm-tools`` and the capability nodes included.
+
+    ``only`` is the node of the one GPU that is wanted; empty for all.
+    """
+    found = [entry.path for entry in os.scandir(folder) if entry.name.startswith("nvidia")]
+    if only in found:
+        found = [path for path in found if path == only or not _GPU_NODE.fullmatch(os.path.basename(path))]
+    elif os.path.isdir("/dev/dri"):
         found.append("/dev/dri")
     return tuple(sorted(found))
 

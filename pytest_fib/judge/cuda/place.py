@@ -7,14 +7,13 @@ beside the request. One context serves all trials of a workload: making one take
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
 
 from pytest_fib.border.arena import Plan
-from pytest_fib.data.devices import visible_gpu
 from pytest_fib.data.evaluation import Clock
 from pytest_fib.judge.arena import Arena
 from pytest_fib.judge.bench import Bench, Request, Tally
@@ -67,9 +66,8 @@ class CudaPlace:
     shares_writable = True
     candidates_last = True
 
-    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, name: str) -> None:
         self._device = Device(name)
-        self.visible = visible_gpu(name, environ)
         self.architecture = self._device.capability
         self._boundary: Boundary | None = None
 

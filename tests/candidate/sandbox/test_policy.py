@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_fib.candidate.sandbox import Layer, Policy, Report, default_readable
+from pytest_fib.candidate.sandbox import Layer, Policy, Report, default_readable, nvidia_devices
 from pytest_fib.candidate.sandbox.paths import view_of
 
 
@@ -59,3 +59,13 @@ def test_by_default_neither_home_nor_checkout_nor_working_folder_is_shown() -> N
     for private in (os.path.expanduser("~"), checkout, os.getcwd(), f"{checkout}/pytest_fib/judge"):
         assert not any(f"{private}/".startswith(f"{path}/") for path in shown), private
     assert any(f"{sys.prefix}/".startswith(f"{path}/") for path in shown)
+
+
+def test_a_candidate_finds_the_node_of_one_gpu_only(tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    names = [Path(path).name for path in nvidia_devices(f"{tmp_path}/nvidia1", str(tmp_path))]
+    assert names == ["nvidia-uvm", "nvidia1", "nvidiactl"]
+    everything = [path for path in nvidia_devices("", str(tmp_path)) if path.startswith(str(tmp_path))]
+    assert len(everything) == 5
+    assert nvidia_devices(f"{tmp_path}/nvidia7", str(tmp_path)) == nvidia_devices("", str(tmp_path))

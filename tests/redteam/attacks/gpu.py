@@ -1,4 +1,4 @@
-"""What only a GPU can do: other streams, resident kernels, broken contexts (families 16 and 37)."""
+"""What only a GPU can do: other streams and devices, resident kernels, broken contexts (families 15, 16 and 37)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ ATTACKS = (
                 with torch.cuda.stream(side):
                     torch.cuda._sleep(3_000_000)
                     @HONEST@
+            """,
+    ),
+    Attack(
+        family=15,
+        name="second_gpu",
+        problem="project",
+        cuda=True,
+        source="""
+            import os
+            os.environ["CUDA_VISIBLE_DEVICES"] = "0,1,2,3,4,5,6,7"
+            import torch
+            def run(x, w, b, y):
+                x, w, b = (tensor.to("cuda:1") for tensor in (x, w, b))
+                y.copy_(torch.tanh(x @ w * 0.0625) * 8.0 + b)
             """,
     ),
     Attack(
