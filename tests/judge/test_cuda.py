@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pytest_fib.data.evaluation import Evaluation
+from pytest_fib.data.evaluation import Evaluation, Gating
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.judge import JudgeSession, Limits
@@ -233,6 +233,52 @@ def test_cheats_gain_nothing(judged: Judge, honest_ms: float, source: str) -> No
     after = judged(DPS + WORK).timing
     assert after
     assert after.latency_ms == pytest.approx(honest_ms, rel=0.1)
+
+
+def test_one_candidate_serves_many_workloads(cuda_session: JudgeSession) -> None:
+    """What was mapped and shown to the device for one workload is gone when the next one comes."""
+    config = replace(cuda_session.config, isolation="solution")
+    found = []
+    with JudgeSession(config) as kept:
+        for rows in (64, 8, 65, 64, 16, 2048):
+            found.append(kept.evaluate(SCALE_ADD, workload(rows), solution(HONEST_KERNELS["writes"]), None))
+    assert all(evaluation.passed for evaluation in found), [evaluation.log for evaluation in found]
+    assert {evaluation.timing.clock for evaluation in found if evaluation.timing} == {"cupti"}
+    assert not [remark for evaluation in found for remark in evaluation.remarks if "the solution" in remark]
+
+
+@pytest.mark.parametrize("name", ["joins a stream", "has two streams"])
+def test_streams_that_are_joined_are_no_trick(judged: Judge, name: str) -> None:
+    found = [judged(HONEST_KERNELS[name]) for _ in range(4)]
+    assert not [remark for evaluation in found for remark in evaluation.remarks if "the solution" in remark]
+
+
+class TestSideBySide:
+    @staticmethod
+    def compared(session: JudgeSession, ours: str, theirs: str) -> Gating:
+        # Loaded with other text, so that it is another solution even where it does the same.
+        subject, baseline = solution(ours), solution(theirs + "\n# the baseline\n")
+        evaluation = session.evaluate(SCALE_ADD, workload(64), subject, None)
+        assert evaluation.passed, evaluation.log or evaluation.mismatch
+        gating = session.compare(evaluation, SCALE_ADD, workload(64), subject, None, baseline, 0.02).gating
+        assert gating is not None
+        return gating
+
+    @pytest.mark.parametrize("name", ["writes", "has two streams", "long", "waits for results"])
+    def test_equal_code_is_not_slower(self, cuda_session: JudgeSession, name: str) -> None:
+        gating = self.compared(cuda_session, HONEST_KERNELS[name], HONEST_KERNELS[name])
+        assert gating.verdict != "SLOWER"
+        assert gating.ratio == pytest.approx(1.0, abs=0.5 if name == "waits for results" else 0.1)
+
+    def test_a_slower_kernel_is_slower(self, cuda_session: JudgeSession) -> None:
+        gating = self.compared(cuda_session, DPS + WORK, DPS + WORK.replace("90_000", "60_000"))
+        assert gating.verdict == "SLOWER"
+        assert gating.ratio == pytest.approx(1.45, abs=0.15)
+
+    def test_a_baseline_that_is_wrong_is_no_baseline(self, cuda_session: JudgeSession) -> None:
+        gating = self.compared(cuda_session, HONEST_KERNELS["writes"], DPS + "    pass\n")
+        assert gating.verdict is None
+        assert "INCORRECT_NUMERICAL" in gating.reason
 
 
 def test_short_latencies_repeat(judged: Judge) -> None:
