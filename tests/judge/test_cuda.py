@@ -238,10 +238,11 @@ def test_cheats_gain_nothing(judged: Judge, honest_ms: float, source: str) -> No
 def test_one_candidate_serves_many_workloads(cuda_session: JudgeSession) -> None:
     """What was mapped and shown to the device for one workload is gone when the next one comes."""
     config = replace(cuda_session.config, isolation="solution")
-    found = []
+    subject = solution(HONEST_KERNELS["writes"])
     with JudgeSession(config) as kept:
-        for rows in (64, 8, 65, 64, 16, 2048):
-            found.append(kept.evaluate(SCALE_ADD, workload(rows), solution(HONEST_KERNELS["writes"]), None))
+        found = [
+            kept.evaluate(SCALE_ADD, workload(rows), subject, None) for rows in (64, 8, 65, 64, 16, 2048)
+        ]
     assert all(evaluation.passed for evaluation in found), [evaluation.log for evaluation in found]
     assert {evaluation.timing.clock for evaluation in found if evaluation.timing} == {"cupti"}
     assert not [remark for evaluation in found for remark in evaluation.remarks if "the solution" in remark]
