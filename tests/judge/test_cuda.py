@@ -11,7 +11,7 @@ import torch
 from pytest_fib.data.evaluation import Evaluation, Gating
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
-from pytest_fib.judge import JudgeSession, Limits
+from pytest_fib.judge import JudgeSession, Limits, blocks
 
 from .conftest import CONFIG, HONEST, SCALE_ADD, Judge, solution, workload
 
@@ -255,6 +255,11 @@ def test_streams_that_are_joined_are_no_trick(judged: Judge, name: str) -> None:
 
 
 class TestSideBySide:
+    @pytest.fixture(autouse=True)
+    def few_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Leave no time for more blocks than the least."""
+        monkeypatch.setattr(blocks, "_STAGE_S", 0.0)
+
     @staticmethod
     def compared(session: JudgeSession, ours: str, theirs: str) -> Gating:
         # Loaded with other text, so that it is another solution even where it does the same.
