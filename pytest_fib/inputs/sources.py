@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pytest_fib.inputs.distributions import NORMAL, fill, fill_together, of_the_pool
-from pytest_fib.inputs.keys import Stream, generator
+from pytest_fib.inputs.keys import Stream
 from pytest_fib.inputs.pool import (
     DEVIATIONS,
     FULL,
@@ -39,6 +39,10 @@ from pytest_fib.inputs.recipes import (
 
 _FEW = 16  # windows of one tensor, which is small beside many calls
 _BULK_BYTES = 1 << 20  # less is copied to a device sooner than made there
+
+# What makes a row of normal numbers, most of them 128, of what FULL holds: its largest is 0.85 to 1.25 as large.
+_SCALE = DEVIATIONS / torch.finfo(torch.float8_e4m3fn).max
+_LOWEST_SCALE, _HIGHEST_SCALE = 0.85 * _SCALE, 1.25 * _SCALE
 
 
 @dataclass(frozen=True)
@@ -239,11 +243,10 @@ class Drawn(Source):
         tensor = self._filled(pool, f"{FULL}float8_e4m3fn", self._layout.dtype, digest, out)
         numbers = recipe.rows * recipe.width
         pages = tensor.view(-1).view(torch.uint8).view(-1, numbers + 4 * recipe.rows)
-        middle = DEVIATIONS / torch.finfo(torch.float8_e4m3fn).max
-        largest = generator(digest[16:]).uniform(0.85, 1.25, (len(pages), recipe.rows))  # as of rows of 128
-        pages[:, numbers:] = torch.from_numpy((largest * middle).astype(np.float32).view(np.uint8)).to(
-            pages.device
-        )
+        scales = pool.empty((len(pages), recipe.rows), torch.float32)
+        pool.write(scales, UNIFORM, digest[16:] + digest[:16])
+        scales.mul_(_HIGHEST_SCALE - _LOWEST_SCALE).add_(2 * _LOWEST_SCALE - _HIGHEST_SCALE)
+        pages[:, numbers:] = scales.view(torch.uint8)
         return tensor
 
     def _structured(self, recipe: Structured, drawing: Drawing) -> torch.Tensor:

@@ -147,8 +147,6 @@ class Bench:
         Whether the reference runs on verified calls.
     device
         Where inputs are drawn, the reference runs and outputs are.
-    elementwise
-        Whether the rule compares element by element, which it does on the device; other rules look at the CPU.
     gate
         How calls are enqueued before their inputs are there, so that "go" starts the device alone; None if they
         are not.
@@ -170,7 +168,6 @@ class Bench:
     optional: tuple[str, ...] = ()
     referenced: bool = True
     device: str = "cpu"
-    elementwise: bool = True
     gate: Gate | None = None
     taken: list[_Taken] = field(default_factory=list)
 
@@ -403,7 +400,7 @@ class Bench:
 
     def _verify(self, calls: list[_Taken], expected: list[list[torch.Tensor]]) -> None:
         tensors = tensors_of(torch.stack([call.outputs for call in calls]), self.arena.plan.outputs)
-        if not self.elementwise:
+        if not self.verifier.on_device:
             tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
             expected = [[tensor.cpu() for tensor in outputs] for outputs in expected]
         numbers = [call.number for call in calls]
@@ -427,7 +424,9 @@ class Bench:
             raise WrongOutput(self.tally.comparison)
 
     def _seen_by_rule(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return inputs if self.elementwise else {name: tensor.cpu() for name, tensor in inputs.items()}
+        if self.verifier.on_device:
+            return inputs
+        return {name: tensor.cpu() for name, tensor in inputs.items()}
 
     def _all_within(
         self, positions: list[int], tensors: dict[str, torch.Tensor], expected: list[list[torch.Tensor]]

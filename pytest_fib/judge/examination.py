@@ -317,7 +317,6 @@ class Examination:
             samples=Samples(self._random("samples")) if self._choice.elementwise else None,
             optional=self._choice.optional,
             device=self._config.device,
-            elementwise=not self._session.place.is_device or self._choice.elementwise,
         )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:

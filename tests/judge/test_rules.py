@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_fib.data.definition import Definition
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.rules import Calls, Choice, Comparison, Rule, choose, compare
-from pytest_fib.rule_lines import RuleLineError, parse_lines
+from pytest_fib.rule_lines import RULES, RuleLineError, parse_lines
 
 inf, nan = math.inf, math.nan
 
@@ -163,6 +163,12 @@ def test_the_table_knows_what_is_special() -> None:
     assert (attention.name, attention.optional) == ("dsa_attention", ("lse",))
     assert choose(definition("top_k_sampling_from_probs_v9", "sampling")).name == "sampling"
     assert choose(definition("dsa_topk_indexer_fp8_h64", "dsa_paged")).name == "dsa_indexer"
+
+
+def test_samplers_alone_are_judged_on_the_cpu() -> None:
+    for name in RULES:
+        choice = Choice(name, Rule(), (), ())
+        assert choice.verifier(np.random.default_rng(0)).on_device is (name != "sampling")
 
 
 def test_lines_of_the_ini_come_before_the_table() -> None:

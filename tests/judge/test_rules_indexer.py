@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_fib.errors import NotJudgeable
-from pytest_fib.judge.rules import Calls, Comparison, Rule
+from pytest_fib.judge.rules import Calls, Comparison, Rule, dsa_indexer
 from pytest_fib.judge.rules.dsa_indexer import Indexer, Problem
 
 HEADS, DIM, PAGE, PAGES, TOPK = 2, 8, 4, 9, 6
@@ -143,3 +147,121 @@ def test_a_definition_that_means_something_else_is_not_judged(
         judged(inputs, best, best + 1)
     with pytest.raises(NotJudgeable, match="'weights'"):
         judged({**inputs, "weights": inputs["weights"][0]}, best, best)
+
+
+ROWS, WIDTH = 3, 4
+lengths = st.integers(0, WIDTH * PAGE)
+# Of few pages, so that they come twice; some do not exist.
+tables = st.lists(
+    st.integers(-1, 5) | st.sampled_from([PAGES - 1, PAGES, 10**6]), min_size=WIDTH, max_size=WIDTH
+)
+choices = st.lists(
+    st.integers(-2, 6 * PAGE) | st.integers(PAGES * PAGE - 2, PAGES * PAGE + 2) | st.just(2**31 - 1),
+    min_size=TOPK,
+    max_size=TOPK,
+)
+
+
+def sequence(inputs: dict[str, torch.Tensor], row: int) -> set[int]:
+    """The slots of a sequence, by loops: its table may name pages twice, or such as do not exist."""
+    table = inputs["block_table"][row].tolist()
+    return {
+        table[j // PAGE] * PAGE + j % PAGE
+        for j in range(int(inputs["seq_lens"][row]))
+        if 0 <= table[j // PAGE] < PAGES
+    }
+
+
+def fault(inputs: dict[str, torch.Tensor], row: int, slots: list[int]) -> str:
+    """What is wrong with the slots of one row, by loops."""
+    taken = [slot for slot in slots if slot >= 0]
+    twice = [slot for slot in taken if taken.count(slot) > 1]
+    if twice:
+        return f"row {row} has slot {min(twice)} twice"
+    beyond = [slot for slot in taken if slot not in sequence(inputs, row)]
+    return f"row {row} has slot {beyond[0]}, which is none of the tokens of its sequence" if beyond else ""
+
+
+def verdict(
+    inputs: dict[str, torch.Tensor], got: list[list[int]], best: list[list[int]]
+) -> tuple[str, list[float]]:
+    """What the rule has to say, row by row in loops: a sentence, or how far sorted scores are from each other."""
+    apart = []
+    for row in range(ROWS):
+        if fault(inputs, row, best[row]):
+            return f"in whose reference {fault(inputs, row, best[row])}:", []
+        if fault(inputs, row, got[row]):
+            return f"in call 7 {fault(inputs, row, got[row])}", []
+        inside = {**inputs, "block_table": inputs["block_table"].clamp(0, PAGES - 1)}
+        known = scores_of(inside, row)
+        left, right = (
+            sorted((known[slot] if slot >= 0 else -math.inf for slot in slots), reverse=True)
+            for slots in (got[row], best[row])
+        )
+        apart += [0.0 if one == other else abs(one - other) for one, other in zip(left, right, strict=True)]
+    return "", apart
+
+
+@pytest.mark.parametrize("at_once", [1, dsa_indexer._BLOCK_BYTES], ids=["row by row", "all rows at once"])
+@given(data=st.data())
+def test_the_verdict_is_that_of_loops_over_any_tables_and_choices(at_once: int, data: st.DataObject) -> None:
+    made = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    keys = torch.randn(PAGES, PAGE, DIM, generator=made).to(torch.float8_e4m3fn)
+    inputs = {
+        "q_index_fp8": torch.randn(ROWS, HEADS, DIM, generator=made).to(torch.float8_e4m3fn),
+        "k_index_cache_fp8": cache(keys, torch.rand(PAGES, PAGE, generator=made) + 0.5),
+        "weights": torch.randn(ROWS, HEADS, generator=made),
+        "seq_lens": torch.tensor(
+            data.draw(st.lists(lengths, min_size=ROWS, max_size=ROWS)), dtype=torch.int32
+        ),
+        "block_table": torch.tensor(
+            data.draw(st.lists(tables, min_size=ROWS, max_size=ROWS)), dtype=torch.int32
+        ),
+    }
+
+    def choice(row: int) -> list[int]:
+        """Mostly valid: otherwise no example would get beyond its first row."""
+        if data.draw(st.integers(0, 9)) == 0:
+            return data.draw(choices)
+        slots = data.draw(st.permutations(sorted(sequence(inputs, row))))[: data.draw(st.integers(0, TOPK))]
+        return [*slots, *[-1] * (TOPK - len(slots))]
+
+    got, best = ([choice(row) for row in range(ROWS)] for _ in range(2))
+    sentence, apart = verdict(inputs, got, best)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dsa_indexer, "_BLOCK_BYTES", at_once)
+        tensors = (torch.tensor(slots, dtype=torch.int32) for slots in (got, best))
+        if "reference" in sentence:
+            with pytest.raises(NotJudgeable) as raised:
+                judged(inputs, *tensors)
+            assert sentence in str(raised.value)
+            return
+        found = judged(inputs, *tensors)
+    if sentence:
+        assert found.mismatch is not None
+        assert found.mismatch.sentence == sentence
+        assert found.max_absolute_error == math.inf
+    else:
+        finite = [distance for distance in apart if math.isfinite(distance)]
+        assert found.max_absolute_error == pytest.approx(max(finite, default=0.0), abs=1e-4)
+        if all(distance < 1e-4 for distance in apart):
+            assert found.mismatch is None
+        if any(distance == math.inf for distance in apart):
+            assert found.mismatch is not None
+
+
+def test_everything_is_computed_where_the_inputs_are(
+    inputs: dict[str, torch.Tensor], best: torch.Tensor
+) -> None:
+    with torch.device("meta"):  # what is made without saying where cannot be combined with the inputs
+        assert Indexer.on_device
+        assert judged(inputs, best.flip(1), best).mismatch is None
+
+
+def test_a_cache_without_pages_has_no_tokens(inputs: dict[str, torch.Tensor], best: torch.Tensor) -> None:
+    nothing = {**inputs, "k_index_cache_fp8": inputs["k_index_cache_fp8"][:0]}
+    none = torch.full_like(best, -1)
+    assert judged(nothing, none, none).mismatch is None
+    mismatch = judged(nothing, best, none).mismatch
+    assert mismatch is not None
+    assert "none of the tokens" in mismatch.sentence

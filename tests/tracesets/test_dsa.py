@@ -57,38 +57,73 @@ def packed(numbers: torch.Tensor, scales: np.ndarray[Any, Any]) -> torch.Tensor:
     return run_bytes.view(len(pages), PAGE, 1, DIM + 4)
 
 
-@pytest.mark.parametrize("lengths", [[32, 1], [0, 33, 80], [17]], ids=["full", "empty-and-long", "part"])
-def test_the_indexer_chooses_the_tokens_of_largest_score(lengths: list[int], reference: Reference) -> None:
+def index_problem(lengths: list[int], largest_scale: float = 0.02) -> dict[str, torch.Tensor]:
+    """Inputs of the indexer; entries of its table that are not needed may be anything."""
     rng = np.random.default_rng(7)
     pages, width = 12, 5
     numbers = (
         torch.from_numpy(rng.normal(0, 150, (pages, PAGE, DIM))).clamp(-448, 448).to(torch.float8_e4m3fn)
     )
-    scales = rng.uniform(0.001, 0.02, (pages, PAGE)).astype(np.float32)
+    scales = rng.uniform(largest_scale / 20, largest_scale, (pages, PAGE)).astype(np.float32)
     q = torch.from_numpy(rng.standard_normal((len(lengths), INDEX_HEADS, DIM))).to(torch.float8_e4m3fn)
     weights = torch.from_numpy(rng.standard_normal((len(lengths), INDEX_HEADS))).float()
     table = np.stack([rng.permutation(pages)[:width] for _ in lengths])
     needed = np.arange(width) < -(-np.array(lengths) // PAGE)[:, None]
-    padded = np.where(needed, table, 10_000)  # entries that are not needed may be anything
-    got = reference(INDEXER)["run"](
-        q_index_fp8=q,
-        k_index_cache_fp8=packed(numbers, scales),
-        weights=weights,
-        seq_lens=torch.tensor(lengths, dtype=torch.int32),
-        block_table=torch.from_numpy(padded).to(torch.int32),
-    )
+    return {
+        "q_index_fp8": q,
+        "k_index_cache_fp8": packed(numbers, scales),
+        "weights": weights,
+        "seq_lens": torch.tensor(lengths, dtype=torch.int32),
+        "block_table": torch.from_numpy(np.where(needed, table, 10_000)).to(torch.int32),
+    }
+
+
+def keys_of(cache: torch.Tensor, page: int, offset: int) -> Any:
+    """One key in float64, from its bytes."""
+    run = bytes(cache[page].flatten().view(torch.uint8).tolist())
+    numbers = torch.tensor(list(run[offset * DIM : (offset + 1) * DIM]), dtype=torch.uint8)
+    (scale,) = struct.unpack_from("<f", run, PAGE * DIM + 4 * offset)
+    return numbers.view(torch.float8_e4m3fn).double().numpy() * scale
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 256])
+@pytest.mark.parametrize("lengths", [[32, 1], [0, 33, 80], [17], [0, 0]], ids=str)
+def test_the_indexer_chooses_the_tokens_of_largest_score(
+    lengths: list[int], at_once: int, reference: Reference
+) -> None:
+    x = index_problem(lengths)
+    q, weights, table = x["q_index_fp8"], x["weights"], x["block_table"].tolist()
+    module = reference(INDEXER)
+    module["AT_ONCE"] = at_once
+    got = module["run"](**x)
     assert (got.dtype, tuple(got.shape)) == (torch.int32, (len(lengths), TOPK))
     for b, length in enumerate(lengths):
         scores = {}
         for token in range(length):
-            page, offset = table[b, token // PAGE], token % PAGE
-            key = numbers[page, offset].double().numpy() * float(scales[page, offset])
+            page, offset = table[b][token // PAGE], token % PAGE
+            key = keys_of(x["k_index_cache_fp8"], page, offset)
             products = [max(0.0, float(q[b, h].double().numpy() @ key)) for h in range(INDEX_HEADS)]
             scores[page * PAGE + offset] = sum(
                 float(w) * p for w, p in zip(weights[b], products, strict=True)
             )
         best = sorted(scores, key=lambda slot: -scores[slot])[:TOPK]
         assert got[b].tolist() == best + [-1] * (TOPK - len(best))
+
+
+def test_every_token_of_a_short_sequence_is_chosen_whatever_its_score(reference: Reference) -> None:
+    x = index_problem([0, 3, 20], largest_scale=3e38)  # scores are -inf, inf and NaN
+    got = reference(INDEXER)["run"](**x)
+    for row, length in enumerate([0, 3, 20]):
+        slots = {int(x["block_table"][row, j // PAGE]) * PAGE + j % PAGE for j in range(length)}
+        assert set(got[row, :length].tolist()) == slots
+        assert got[row, length:].tolist() == [-1] * (TOPK - length)
+
+
+def test_a_table_without_pages_has_no_tokens(reference: Reference) -> None:
+    x = index_problem([0, 0])
+    x["block_table"] = x["block_table"][:, :0]
+    x["k_index_cache_fp8"] = x["k_index_cache_fp8"][:0]
+    assert reference(INDEXER)["run"](**x).tolist() == [[-1] * TOPK] * 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from pytest_fib.data.readers import read_definition, read_workloads
 from pytest_fib.data.workload import WorkloadLine
 from pytest_fib.inputs import Pool, plan_inputs
+from pytest_fib.judge.reference import Reference
 
 TRACESETS = Path(__file__).resolve().parents[2] / "tracesets"
 SECRET = bytes(range(32))
@@ -105,12 +107,15 @@ def test_decode(batch: int) -> None:
         assert_state(new_state[n], after)
 
 
-@pytest.mark.parametrize("lengths", [[3], [1, 4, 2], [0, 3, 0], [0], []], ids=str)
-def test_prefill(lengths: list[int]) -> None:
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+@pytest.mark.parametrize("lengths", [[3], [1, 4, 2], [0, 3, 0], [2, 0, 7], [0], []], ids=str)
+def test_prefill(lengths: list[int], chunk: int) -> None:
     rng = np.random.default_rng(2)
     x = {**tokens(rng, sum(lengths)), "state": states(rng, len(lengths))}
     bounds = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    output, new_state = mini("prefill")(**x, cu_seqlens=torch.from_numpy(bounds))
+    run = mini("prefill")
+    run.__globals__["CHUNK"] = chunk
+    output, new_state = run(**x, cu_seqlens=torch.from_numpy(bounds))
     assert output.shape == (sum(lengths), VALUE_HEADS, DIM)
     assert new_state.shape == (len(lengths), VALUE_HEADS, DIM, DIM)
     for n, (first, last) in enumerate(pairwise(bounds.tolist())):
@@ -181,8 +186,144 @@ def test_prefill_of_one_token_each_is_decode() -> None:
     output, new_state = mini("prefill")(**x, state=state, cu_seqlens=torch.arange(5))
     single = {name: x[name].unsqueeze(1) for name in ("q", "k", "v", "a", "b")}
     decoded, decoded_state = mini("decode")(**{**x, **single}, state=state)
-    assert torch.equal(output, decoded[:, 0])
-    assert torch.equal(new_state, decoded_state)
+    assert_output(output, decoded[:, 0].double().numpy())
+    assert_state(new_state, decoded_state.double().numpy())
+
+
+KEY_SIZE = 64
+
+
+def unit(rng: np.random.Generator, *shape: int) -> Array:
+    vectors = rng.standard_normal(shape)
+    directions: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return directions
+
+
+def keys_of(kind: str, rng: np.random.Generator, length: int) -> Array:
+    """Keys [heads, tokens, d]: as in models, longer, in turns the same two, always nearly or just the same one."""
+    drawn = unit(rng, VALUE_HEADS, length, KEY_SIZE)
+    near = drawn[:, :1] + 0.1 * drawn
+    kinds: dict[str, Array] = {
+        "directions": drawn,
+        "longer": 1.2 * drawn,
+        "two in turns": drawn[:, np.arange(length) % 2],
+        "nearly equal": near / np.linalg.norm(near, axis=-1, keepdims=True),
+        "equal": np.repeat(drawn[:, :1], length, axis=1),
+    }
+    return kinds[kind]
+
+
+def decays_of(kind: str, rng: np.random.Generator, length: int) -> Array:
+    """Decays [heads, tokens]: those of Mamba's initialisation, and the ends of the range, alone and mixed."""
+    share = rng.random((VALUE_HEADS, length))
+    rate, bias = rng.uniform(1, 16, (VALUE_HEADS, 1)), rng.uniform(-7, -2, (VALUE_HEADS, 1))
+    nearly_one = 1 - 1e-4 * share
+    kinds: dict[str, Array] = {
+        "usual": np.exp(-rate * np.log1p(np.exp(rng.standard_normal(share.shape) + bias))),
+        "one": np.ones_like(share),
+        "nearly one": nearly_one,
+        "zero": np.zeros_like(share),
+        "tiny": np.full_like(share, 1e-20),
+        "some small": np.where(rng.random(share.shape) < 0.3, np.exp(-5 * share), nearly_one),
+        "some zero": np.where(rng.random(share.shape) < 0.1, np.exp(-500 * share), nearly_one),
+    }
+    return kinds[kind]
+
+
+def taken(
+    step: Callable[..., Any], state: torch.Tensor, inputs: list[torch.Tensor], at_once: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is read, and the state at the end, if of [1, heads, tokens, ...] so many tokens are taken at a time."""
+    reads = []
+    for parts in zip(*(x.split(at_once, dim=2) for x in inputs), strict=True):
+        state, read = step(state, *(parts if at_once > 1 else (part.squeeze(2) for part in parts)))
+        reads.append(read if at_once > 1 else read.unsqueeze(2))
+    return torch.cat(reads, dim=2), state
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Thousands of small operations wait for each other's threads where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("beta", ["usual", "one"])
+@pytest.mark.parametrize("decay", ["usual", "one", "nearly one", "zero", "tiny", "some small", "some zero"])
+@pytest.mark.parametrize("key", ["directions", "longer", "two in turns", "nearly equal", "equal"])
+def test_chunks_are_as_near_to_the_recurrence_in_float64_as_its_steps_are(
+    key: str, decay: str, beta: str, generate: ModuleType
+) -> None:
+    source = generate.load_sources()["gdn"]
+    rng = np.random.default_rng(8)
+    length = 3 * source.CHUNK - 7
+    gates = {"usual": 1 / (1 + np.exp(-rng.standard_normal((VALUE_HEADS, length))))}
+    drawn = [
+        unit(rng, VALUE_HEADS, length, KEY_SIZE),
+        keys_of(key, rng, length),
+        2 * rng.standard_normal((VALUE_HEADS, length, KEY_SIZE)),
+        decays_of(decay, rng, length),
+        gates.get(beta, np.ones((VALUE_HEADS, length))),
+    ]
+    x = [torch.from_numpy(array).float().unsqueeze(0) for array in drawn]
+    state = torch.from_numpy(rng.standard_normal((1, VALUE_HEADS, KEY_SIZE, KEY_SIZE))).float()
+    by_chunks = taken(source.delta_chunk, state, x, source.CHUNK)
+    by_steps = taken(source.delta_step, state, x, 1)
+    exact = taken(source.delta_step, state.double(), [tensor.double() for tensor in x], 1)
+    # What is new among nearly equal keys is small beside what chunks sum up to find it, a few roundings more.
+    roots, largest = (4.0, 4.0) if key == "nearly equal" else (2.0, 3.0)
+    for ours, theirs, right in zip(by_chunks, by_steps, exact, strict=True):
+        assert torch.isfinite(ours).all()
+        for most, size in ((roots, root_mean_square), (largest, largest_magnitude)):
+            error = size(ours.double() - right)
+            assert error <= most * max(size(theirs.double() - right), 2.0**-24 * size(right))
+            assert error <= 2.0**-19 * size(right)
+
+
+def root_mean_square(values: torch.Tensor) -> float:
+    return float(values.square().mean().sqrt())
+
+
+def largest_magnitude(values: torch.Tensor) -> float:
+    return float(values.abs().max())
+
+
+def test_prefill_in_float64_is_the_recurrence_to_the_last_digits() -> None:
+    lengths = [130, 0, 1, 64, 65]
+    rng = np.random.default_rng(9)
+    x = {**tokens(rng, sum(lengths)), "state": states(rng, len(lengths))}
+    x["a"][::7] = 600.0  # decays of 0, or nearly
+    bounds = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    path = TRACESETS / f"mini/definitions/gdn/gdn_prefill_qk{HEADS}_v{VALUE_HEADS}_d{DIM}_k_last.json"
+    shapes = {"output": tuple(x["v"].shape), "new_state": tuple(x["state"].shape)}
+    exact = Reference(read_definition(path)).in_float64({**x, "cu_seqlens": torch.from_numpy(bounds)}, shapes)
+    assert exact is not None
+    output, new_state = exact
+    assert output is not None
+    assert new_state is not None
+    for n, (first, last) in enumerate(pairwise(bounds.tolist())):
+        expected = list(steps(wide(x)["state"][n], wide(x), [(t,) for t in range(first, last)], 0.3))
+        for t, (read, after) in enumerate(expected, first):
+            np.testing.assert_allclose(output[t].numpy(), read, rtol=1e-9, atol=1e-12)
+            if t == last - 1:
+                np.testing.assert_allclose(new_state[n].numpy(), after, rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_not_finite_stays_in_its_sequence() -> None:
+    rng = np.random.default_rng(10)
+    x, bounds = {**tokens(rng, 90), "state": states(rng, 3)}, torch.tensor([0, 70, 75, 90])
+    clean = mini("prefill")(**x, cu_seqlens=bounds)
+    for name in ("q", "k", "v", "a", "b"):
+        x[name][72] = math.nan
+    x["v"][74] = math.inf
+    output, new_state = mini("prefill")(**x, cu_seqlens=bounds)
+    for rows, n in ((slice(0, 70), 0), (slice(75, 90), 2)):
+        assert torch.equal(output[rows], clean[0][rows])
+        assert torch.equal(new_state[n], clean[1][n])
+    assert not torch.isfinite(new_state[1]).all()
 
 
 def axes_of(path: Path, *names: str) -> Counter[tuple[int, ...]]:

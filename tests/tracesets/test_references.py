@@ -317,6 +317,17 @@ def test_every_mini_workload_runs_with_finite_outputs(line: WorkloadLine, pool: 
             assert 0.01 < result.float().abs().max() < largest
 
 
+@pytest.mark.parametrize("line", mini_workloads())
+def test_every_reference_makes_its_tensors_where_its_inputs_are(line: WorkloadLine, pool: Pool) -> None:
+    definition = read_definition(next(MINI.glob(f"definitions/*/{line.definition}.json")))
+    plan = plan_inputs(definition, line.workload, traceset_root=MINI, secret=SECRET, pool=pool)
+    inputs, run = plan.draw(0), reference(definition)
+    with torch.device("meta"):  # what is made without saying where cannot be combined with the inputs
+        results = run(**inputs, **plan.scalars)
+    for result in results if isinstance(results, tuple) else (results,):
+        assert result.device.type == "cpu"
+
+
 def sees_something(inputs: dict[str, torch.Tensor], lse: torch.Tensor) -> torch.Tensor:
     """Whether a row of lse has any key."""
     if "sparse_indices" in inputs:

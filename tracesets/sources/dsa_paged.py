@@ -10,6 +10,7 @@ from .shared.attention import attend_causal
 from .shared.latent import attend_latent
 
 TOPK = 2048
+AT_ONCE = 256  # pages: some ten MB of keys, and few enough launches on a device
 
 
 def dsa_sparse_attention(
@@ -41,16 +42,16 @@ def dsa_sparse_attention(
 
 
 def dequantise(pages: torch.Tensor, dim: int) -> torch.Tensor:
-    """Return the keys [pages * page_size, dim] float32 of pages [pages, page_size, 1, dim + 4] int8.
+    """Return the keys [pages, page_size, dim] float32 of pages [pages, page_size, 1, dim + 4] int8.
 
     Whatever the shape says, a page is a run of bytes: first page_size rows of dim float8_e4m3fn numbers, then
     one float32 scale per row.
     """
     page_size = pages.shape[1]
     runs = pages.flatten(1)
-    numbers = runs[:, : page_size * dim].contiguous().view(torch.float8_e4m3fn).view(-1, dim)
-    scales = runs[:, page_size * dim :].contiguous().view(torch.float32).view(-1, 1)
-    return numbers.to(torch.float32) * scales
+    numbers = runs[:, : page_size * dim].view(torch.float8_e4m3fn).to(torch.float32)
+    scales = runs[:, page_size * dim :].contiguous().view(torch.float32)
+    return numbers.view(-1, page_size, dim) * scales.unsqueeze(-1)
 
 
 def dsa_topk_indexer_fp8(
@@ -65,16 +66,27 @@ def dsa_topk_indexer_fp8(
     Sequence b has ``seq_lens[b]`` tokens in the pages ``block_table[b]``, as far as they are needed. The cache
     holds quantised keys (see ``dequantise``). Returns [batch_size, TOPK] int32: the slots page * page_size +
     offset of the min(TOPK, seq_len) best tokens, best first, then -1. float32 inside.
+    The pages of all sequences are dequantised and scored together, AT_ONCE at a time.
     Source: DeepSeek-AI, DeepSeek-V3.2, section 2.1 (equation 1).
     """
     page_size = k_index_cache_fp8.shape[1]
+    place = torch.arange(block_table.shape[1] * page_size, device=q_index_fp8.device)
+    is_token = place < seq_lens.unsqueeze(1)
+    row, column = torch.where(is_token[:, ::page_size])  # the pages that are needed
+    pages = block_table[row, column].long()
+    queries = q_index_fp8.to(torch.float32)
+    scores = torch.zeros(*block_table.shape, page_size, dtype=torch.float32, device=q_index_fp8.device)
+    for first in range(0, len(pages), AT_ONCE):
+        some, own = slice(first, first + AT_ONCE), row[first : first + AT_ONCE]
+        keys = dequantise(k_index_cache_fp8.index_select(0, pages[some]), queries.shape[-1])
+        products = torch.relu(queries[own] @ keys.transpose(1, 2))
+        scores[own, column[some]] = (weights[own].unsqueeze(1) @ products).squeeze(1)
+    # Tokens come before what is none, whatever their scores.
+    scores = scores.flatten(1).clamp(min=torch.finfo(scores.dtype).min)
+    best = torch.where(is_token, scores, -math.inf).topk(min(TOPK, len(place))).indices
+    slots = block_table.gather(1, best // page_size) * page_size + best % page_size
     chosen = torch.full((len(seq_lens), TOPK), -1, dtype=torch.int32, device=q_index_fp8.device)
-    for b, length in enumerate(seq_lens.tolist()):
-        pages = block_table[b, : -(-length // page_size)].long()
-        keys = dequantise(k_index_cache_fp8[pages], q_index_fp8.shape[-1])[:length]
-        products = torch.relu(q_index_fp8[b].to(torch.float32) @ keys.T)
-        best = (weights[b] @ products).topk(min(TOPK, length)).indices
-        chosen[b, : len(best)] = (pages[best // page_size] * page_size + best % page_size).to(torch.int32)
+    chosen[:, : best.shape[1]] = torch.where(best < seq_lens.unsqueeze(1), slots, -1)
     return chosen
 
 
@@ -110,7 +122,7 @@ FAMILIES = {
     INDEXER: {
         "description": "The topk tokens of largest index score of each sequence; fp8 queries and paged fp8 keys.",
         "reference": [dequantise, dsa_topk_indexer_fp8],
-        "constants": {"TOPK": "topk"},
+        "constants": {"TOPK": "topk", "AT_ONCE": AT_ONCE},
         "axes": "batch_size num_index_heads index_head_dim page_size topk max_num_pages num_pages "
         "kv_cache_num_heads head_dim_with_scale",
         "inputs": {

@@ -6,6 +6,8 @@ import math
 
 import torch
 
+CHUNK = 64
+
 
 def delta_step(
     state: torch.Tensor,
@@ -26,6 +28,35 @@ def delta_step(
     error = beta.unsqueeze(-1) * (v - torch.matmul(decayed, k).squeeze(-1))
     updated = decayed + error.unsqueeze(-1) * k.transpose(-1, -2)
     return updated, torch.matmul(updated, q).squeeze(-1)
+
+
+def delta_chunk(
+    state: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    decay: torch.Tensor,
+    beta: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take t tokens into states [n, heads, v, k] at once; q and k [n, heads, t, k], v [n, heads, t, v], float32.
+
+    Token i does ``S_i = decay_i S_{i-1} + u_i k_i^T`` with ``u_i = beta_i (v_i - decay_i S_{i-1} k_i)``, and reads
+    ``o_i = S_i q_i``. With the products ``D_ij = decay_{j+1} ... decay_i`` and ``D_i = decay_1 ... decay_i`` that is
+    ``S_i = D_i S_0 + sum over j <= i of D_ij u_j k_j^T``, so that all u solve one triangular system:
+    ``u_i + beta_i sum over j < i of D_ij (k_j . k_i) u_j = beta_i (v_i - D_i S_0 k_i)``.
+    Products are taken as they stand, not as quotients of the D_i, which may be 0. Returns (S_t, o [n, heads, t, v]).
+    What is not finite spreads over all tokens of its sequence among the t.
+    Source: Yang, Wang, Zhang, Shen and Kim, Parallelizing Linear Transformers with the Delta Rule over Sequence
+    Length, section 3; with decays Yang, Kautz and Hatamizadeh, Gated Delta Networks, section 3.3.
+    """
+    after = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).tril(-1)
+    between = torch.where(after, decay.unsqueeze(-1), 1.0).cumprod(-2).tril()  # D_ij
+    since = decay.cumprod(-1).unsqueeze(-1)  # D_i
+    beta = beta.unsqueeze(-1)
+    missing = beta * (v - since * (k @ state.mT))
+    u = torch.linalg.solve_triangular(beta * between * (k @ k.mT), missing, upper=False, unitriangular=True)
+    read = since * (q @ state.mT) + (between * (q @ k.mT)) @ u
+    return since[..., -1:, :] * state + (between[..., -1:, :] * u.mT) @ k, read
 
 
 def gates(
@@ -83,25 +114,36 @@ def gdn_prefill(
     if state is None; gates g and beta per head and token (see ``gates``). k is taken as it is, not normalised;
     ``scale`` is 1 / sqrt(d) if it is None or 0. Returns the output like v and the state after each sequence's
     last token, which is zero for a sequence without tokens, whatever its initial state. float32 inside.
-    The t-th tokens of all sequences are computed together; what a sequence gets does not depend on the others.
+    The next CHUNK tokens of all sequences are computed together (see ``delta_chunk``), longest sequence first; what
+    a sequence gets does not depend on the others.
     Source: Yang, Kautz and Hatamizadeh, Gated Delta Networks: Improving Mamba2 with Delta Rule, equation 10.
     """
-    v_heads, d = v.shape[1:]
-    lengths = cu_seqlens.diff()
-    new_state = torch.zeros(len(lengths), v_heads, d, q.shape[-1], dtype=torch.float32, device=q.device)
-    if state is not None:
-        occupied = (lengths > 0)[:, None, None, None]
-        new_state = torch.where(occupied, state.to(torch.float32), new_state)
-    output = torch.zeros_like(v)
+    total, v_heads, d = v.shape
+    lengths, order = cu_seqlens.diff().sort(descending=True)
+    firsts = cu_seqlens[order]
+    if state is None:
+        states = torch.zeros(len(order), v_heads, d, q.shape[-1], dtype=torch.float32, device=q.device)
+    else:
+        states = torch.where((lengths > 0)[:, None, None, None], state[order].to(torch.float32), 0.0)
+    # Behind the last token is one that is none: of decay 1 and zero otherwise, it leaves a state as it is.
     decay, beta = gates(a, b, A_log, dt_bias)
+    decay = torch.nn.functional.pad(decay, [0, 0, 0, 1], value=1.0)
+    beta = torch.nn.functional.pad(beta, [0, 0, 0, 1])
+    q, k, v = (torch.nn.functional.pad(x.to(torch.float32), [0, 0, 0, 0, 0, 1]) for x in (q, k, v))
+    head = torch.arange(v_heads, device=q.device).unsqueeze(-1)
+    qk_head = head // (v_heads // q.shape[1])  # each serves neighbouring heads of v
+    read = torch.zeros_like(v)
+    by_length = lengths.tolist()
+    for start in range(0, max(by_length, default=0), CHUNK):
+        longer = sum(length > start for length in by_length)
+        t = torch.arange(start, min(start + CHUNK, by_length[0]), device=q.device)
+        row = torch.where(t < lengths[:longer, None], firsts[:longer, None] + t, total).unsqueeze(1)
+        chunk = q[row, qk_head], k[row, qk_head], v[row, head], decay[row, head], beta[row, head]
+        states[:longer], read[row, head] = delta_chunk(states[:longer], *chunk)
+    new_state = torch.empty_like(states)
+    new_state[order] = states
     factor = scale or 1 / math.sqrt(q.shape[-1])
-    for t in range(max(lengths.tolist(), default=0)):
-        longer = torch.where(lengths > t)[0]
-        rows = cu_seqlens[longer] + t
-        tokens = [x[rows].to(torch.float32) for x in (q, k, v)]
-        new_state[longer], read = delta_step(new_state[longer], *tokens, decay[rows], beta[rows])
-        output[rows] = (factor * read).to(torch.bfloat16)
-    return output, new_state
+    return (factor * read[:total]).to(torch.bfloat16), new_state
 
 
 def gdn_mtp(
@@ -189,7 +231,8 @@ FAMILIES = {
     },
     PREFILL: {
         "description": "Gated delta net over packed sequences; states as [value, key], key last.",
-        "reference": [delta_step, gates, gdn_prefill],
+        "reference": [delta_chunk, gates, gdn_prefill],
+        "constants": {"CHUNK": CHUNK},
         "axes": f"total_seq_len num_seqs {HEADS} len_cu_seqlens",
         "inputs": {
             **_tokens("total_seq_len"),

@@ -15,6 +15,8 @@ from pytest_fib.judge.rules.verifier import Calls
 class Default:
     """Compares element by element; remembers nothing."""
 
+    on_device = True
+
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 

@@ -185,6 +185,8 @@ class Draws:
 class Sampling:
     """Remembers what was drawn in every verified call."""
 
+    on_device = False  # its statistics are numpy's
+
     def __init__(self, rule: Rule, random: np.random.Generator) -> None:
         self.rule = rule
         self._random = random

@@ -64,6 +64,9 @@ class Verifier(Protocol):
     rule: Rule
     """The tolerances, also for a closer look at outputs that are floats."""
 
+    on_device: bool
+    """Whether it works wherever tensors are; one that does not is shown copies on the CPU."""
+
     def compare(self, calls: Calls) -> Comparison:
         """Say how far these calls are from right.
 
