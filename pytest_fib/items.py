@@ -142,8 +142,8 @@ class BuildItem(SolutionItem):
             pytest.fail(f"COMPILE_ERROR\n{built.log}\nto reproduce:\n  {self.command()}", pytrace=False)
 
     def _built(self) -> Build:
-        loaded = self.parent.named.loaded
-        return self.fib.build(self.parent.parent.definition, loaded)
+        file = self.parent.parent
+        return self.fib.build(file.definition, self.parent.named.loaded, file.workloads)
 
 
 class OnlyEmptyShapesFail(pytest.fail.Exception):  # type: ignore[misc, name-defined]
