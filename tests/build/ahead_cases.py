@@ -165,6 +165,16 @@ SOURCES = {
             guessed[(1,)](x, y, x.shape[1])
         """
     ),
+    "default_device": _source(
+        """
+        torch.set_default_device("cuda")
+
+        def run(x, y):
+            scratch = torch.empty(4, 64)
+            assert scratch.is_cuda
+            twice[(1,)](scratch, y, WIDTH=64)
+        """
+    ),
     "descriptor": _source(
         """
         from triton.tools.tensor_descriptor import TensorDescriptor

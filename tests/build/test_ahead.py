@@ -59,6 +59,7 @@ def place(case: str, text: str, file: str = "main.py") -> str:
         ("specialised", "shown"),
         ("descriptor", "tiles"),
         ("asks_the_device", "twice"),
+        ("default_device", "twice"),
         ("launched_for_the_third", "twice"),
     ],
 )

@@ -87,7 +87,7 @@ class Ahead:
         """Return why Triton can compile nothing here, empty if it can."""
         try:
             known = launch_known_kernel()
-        except Exception as error:
+        except Exception as error:  # whatever this Triton does differently: no solution is to blame
             return (
                 f"no Triton kernel was compiled: Triton {triton.__version__} does not compile a known one without a "
                 f"device ({gist(error)})"

@@ -124,6 +124,8 @@ def pretend_device(content: Content, target: Target) -> None:
         setattr(torch.cuda, name, _always(answer))
     for name in ("Stream", "ExternalStream", "Event", "CUDAGraph", "device", "device_of"):
         setattr(torch.cuda, name, _Idle)
+    set_default_device = torch.set_default_device
+    torch.set_default_device = lambda device: set_default_device(_there(device))
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # torch.compile makes kernels of its own, for what is there
     PretendedDevice(content).__enter__()  # type: ignore[no-untyped-call]
 
