@@ -133,17 +133,19 @@ class BuildItem(SolutionItem):
 
     def build(self) -> None:
         """Build the solution, and fail with what the compiler said if it cannot be built."""
-        from pytest_fib.report.recording import record_unjudged
+        from pytest_fib.report.failure import build_text
+        from pytest_fib.report.recording import record_build, record_unjudged
 
         built = self.asked(self._built)
         self.add_report_section("call", "candidate", built.output)
         if built.log:
             record_unjudged(self, "COMPILE_ERROR")
-            pytest.fail(f"COMPILE_ERROR\n{built.log}\nto reproduce:\n  {self.command()}", pytrace=False)
+            pytest.fail(build_text(built, command=self.command()), pytrace=False)
+        record_build(self, built, self.parent.named.loaded)
 
     def _built(self) -> Build:
-        loaded = self.parent.named.loaded
-        return self.fib.build(self.parent.parent.definition, loaded)
+        file = self.parent.parent
+        return self.fib.build(file.definition, self.parent.named.loaded, file.workloads)
 
 
 class OnlyEmptyShapesFail(pytest.fail.Exception):  # type: ignore[misc, name-defined]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,8 +36,10 @@ class Judge(Protocol):
     ) -> Evaluation:
         """Run a solution, and the baseline beside it, and say in its evaluation which is slower."""
 
-    def try_build(self, definition: Definition, loaded: LoadedSolution) -> Build:
-        """Build and load one solution; raises NotJudgeable for a skip."""
+    def try_build(
+        self, definition: Definition, loaded: LoadedSolution, workloads: Sequence[Workload]
+    ) -> Build:
+        """Build and load one solution, as ``workloads`` want it; raises NotJudgeable for a skip."""
 
     def answers(self, definition: Definition, workload: Workload, traceset_root: Path) -> bool:
         """Whether the reference has an answer to a workload."""

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -192,13 +193,13 @@ class FibSession:
         versions = tuple(sorted(machine.libs.items()))
         return Key(machine.hardware, gpu.driver if gpu else None, clock, (*counts, usable_cores()), versions)
 
-    def build(self, definition: Definition, loaded: LoadedSolution) -> Build:
+    def build(self, definition: Definition, loaded: LoadedSolution, workloads: Sequence[Workload]) -> Build:
         """Build one solution, for the device where there is one; raises NotJudgeable."""
         config = replace(self.judge_config(definition.name, definition.op_type), device="cpu")
         with suppress(NoDevice):
             device = self._device(loaded.solution)
             config = replace(config, device=device)
-        return self.judge(config).try_build(definition, loaded)
+        return self.judge(config).try_build(definition, loaded, workloads)
 
     def fuzz_judge(self, definition: Definition, solution: Solution) -> Judge:
         """The judge of further shapes: correctness only, one candidate for all; raises NoDevice."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from pytest_fib.border.ahead import Example
+
 
 @dataclass(frozen=True)
 class Confinement:
@@ -78,6 +80,9 @@ class Order:
         Where the headers are of those among them that consist of headers.
     binding
         ``torch`` for C++ and CUDA sources that are an extension of torch; empty otherwise.
+    architecture, examples
+        The compute capability (``9.0``) that Triton's kernels are compiled for ahead of any call, and calls that
+        show which, the smallest and the largest first; none where the solution is to be run.
     """
 
     language: str
@@ -95,6 +100,8 @@ class Order:
     cache_dir: str = ""
     include_paths: tuple[str, ...] = ()
     binding: str = ""
+    architecture: str = ""
+    examples: tuple[Example, ...] = ()
 
     def to_text(self) -> str:
         """Return the order as JSON text."""
@@ -106,4 +113,5 @@ class Order:
         raw = json.loads(text)
         for name in ("outputs", "optional", "dependencies", "include_paths"):
             raw[name] = tuple(raw[name])
+        raw["examples"] = tuple(map(Example.from_json, raw["examples"]))
         return cls(**raw)

@@ -37,6 +37,7 @@ class Kind(enum.IntEnum):
     LOAD = 21
     ATTACH = 22
     RUN = 23
+    COMPILE = 24
     # candidate -> judge
     DONE = 30
     FAILED = 31

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from pytest_fib.border.order import Order
 from pytest_fib.build import BuildError
@@ -29,6 +29,21 @@ def write_sources(order: Order) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     return root
+
+
+def own_file(path: str) -> str:
+    """Return the name that the solution gives a file of its own at ``path``, empty if it is none of its own."""
+    _, _, name = path.rpartition(f"/{PACKAGE}/")
+    return name if name != path else ""
+
+
+def place_in(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """Return file and line of the first of ``frames`` that is in the solution's own files, empty if none is."""
+    for frame, line in frames:
+        name = own_file(frame.f_code.co_filename)
+        if name:
+            return f"{name}, line {line}"
+    return ""
 
 
 class _SiblingFinder(MetaPathFinder):

@@ -1,4 +1,4 @@
-"""The candidate's serving loop: build, load, attach, run, on request of the judge and in this order.
+"""The candidate's serving loop: build, load, compile, attach, run, on request of the judge and in this order.
 
 What it reports is believed only as far as it harms the solution itself: "failed, because …". That an output is
 right, and how long it took, is found out on the other side.
@@ -37,6 +37,7 @@ from pytest_fib.candidate.adapter import Kernel, OutputError, bind
 from pytest_fib.candidate.memory import Mapping, map_arena, read_only_on_purpose
 
 if TYPE_CHECKING:
+    from pytest_fib.build.ahead import Ahead
     from pytest_fib.candidate.cuda import CudaSide
 
 _MAX_TRACEBACK = 16 * 1024
@@ -59,6 +60,7 @@ class Worker:
         self._kernel: Kernel | None = None
         self._memory: Mapping | None = None
         self._cuda: CudaSide | None = None
+        self._ahead: Ahead | None = None
         self._calls: list[tuple[Any, ...]] = []
 
     def serve(self) -> None:
@@ -66,6 +68,7 @@ class Worker:
         handlers: dict[int, Callable[[Message, list[int]], Message | None]] = {
             Kind.BUILD: self._build,
             Kind.LOAD: self._load,
+            Kind.COMPILE: self._compile,
             Kind.ATTACH: self._attach,
             Kind.RUN: self._run,
         }
@@ -91,6 +94,8 @@ class Worker:
         def load() -> str:
             if order.cache_dir:
                 os.environ.update({name: f"{order.cache_dir}/{name.lower()}" for name in _CACHES})
+            if order.examples:
+                self._ahead = importlib.import_module("pytest_fib.build.ahead").Ahead(order)
             module = language_module(order)
             entry = module.load(order)
             self._order = order
@@ -98,6 +103,15 @@ class Worker:
             return self._kernel.remark
 
         return _guard(load, Failure.COMPILE)
+
+    def _compile(self, _message: Message, fds: list[int]) -> Message:
+        """Compile the Triton kernels that a call would launch; the answer is what ``border.ahead`` says it is."""
+        kernel, ahead = self._kernel, self._ahead
+        if kernel is None or ahead is None:
+            return Message(Kind.FAILED, a=Failure.RUNTIME, text="compiling was requested before load")
+        return _guard(
+            lambda: ahead.compile(kernel.entry, kernel.destination_passing, fds[0]).to_text(), Failure.COMPILE
+        )
 
     def _attach(self, _message: Message, fds: list[int]) -> Message:
         plan_fd, *arena = fds

@@ -178,11 +178,18 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Build:
-    """What came of building and loading a solution; ``log`` is empty where it went well."""
+    """What came of building and loading a solution; ``log`` is empty where it went well.
+
+    ``kernels`` are those of Triton that the candidate says it compiled ahead for ``architecture``, and ``remarks``
+    say which were not, and why.
+    """
 
     seconds: float
     log: str = ""
     output: str = ""  # what it printed (capped)
+    architecture: str = ""  # empty where no kernel was to be compiled ahead
+    kernels: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pytest_fib.data.text import escape
 from pytest_fib.data.traceset import Traceset
 from pytest_fib.data.workload import CustomInput, RandomInput, SafetensorsInput, ScalarInput, Workload
 from pytest_fib.errors import DataError, NotJudgeable
-from pytest_fib.inputs import scalars
 from pytest_fib.inputs.captured import CapturedFiles
 from pytest_fib.inputs.custom import CustomInputs
 from pytest_fib.inputs.distributions import NORMAL, Distributions, varied_inputs
@@ -20,9 +19,10 @@ from pytest_fib.inputs.dtypes import TORCH
 from pytest_fib.inputs.keys import Stream
 from pytest_fib.inputs.pool import DevicePool, Pool
 from pytest_fib.inputs.recipes import Plain, Problem, Recipe
-from pytest_fib.inputs.scalars import Scalar
+from pytest_fib.inputs.scalars import Scalar, converted
 from pytest_fib.inputs.sources import Constant, Drawing, Drawn, Source, TensorLayout
 from pytest_fib.inputs.structured import GENERATORS
+from pytest_fib.inputs.values import scalar_values
 
 _SMALL_BYTES = 1 << 16  # that cost the CPU less than the few operations of a device
 _TOGETHER = 4  # calls from which it pays to draw small inputs on a device, for all of them at once
@@ -275,24 +275,7 @@ class _Planner:
 
     def _scalars(self) -> dict[str, Scalar]:
         rng = self._stream("scalars").generator(0)
-        suggested = self._generator.scalars(self._axes, rng) if self._generator else {}
-        values: dict[str, Scalar] = {}
-        for name, spec in self._definition.inputs.items():
-            if spec.shape is None:
-                item = self._workload.inputs.get(name, RandomInput())
-                if isinstance(item, ScalarInput):
-                    value: Scalar = item.value
-                elif isinstance(item, RandomInput):
-                    value = suggested.get(name, scalars.suggested(name, spec.dtype, self._axes, rng))
-                else:
-                    raise self._scalar_from(item, name)
-                values[name] = scalars.converted(name, spec.dtype, value, self._workload.uuid)
-        return values
-
-    def _scalar_from(self, item: SafetensorsInput | CustomInput, name: str) -> DataError:
-        return DataError(
-            f"{self._words(name)} is a scalar but has type '{item.type}'; state it as a scalar with its value"
-        )
+        return scalar_values(self._definition, self._workload, self._axes, rng)
 
     def _captured(self) -> tuple[dict[str, Source], tuple[str, ...]]:
         sources: dict[str, Source] = {}
@@ -362,7 +345,7 @@ class _Planner:
                 f"'{escape(self._definition.name, 80)}' has a tensor there; correct one of them"
             )
         dtype = self._definition.inputs[name].dtype
-        value = scalars.converted(name, dtype, item.value, self._workload.uuid)
+        value = converted(name, dtype, item.value, self._workload.uuid)
         return Constant(lambda: torch.tensor(value, dtype=layout.dtype))
 
     def _drawn(self, name: str, recipe: Recipe, varied: bool) -> Source:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
+from pytest_fib.border.ahead import Compiled
 from pytest_fib.border.arena import (
     BEAT,
     CALLS,
@@ -65,6 +66,28 @@ class Candidate(Process):
     def load(self, order: Order, timeout_s: float) -> str:
         """Have the candidate import the solution; return its remark on the calling convention, untrusted text."""
         return self._order(Kind.LOAD, order, timeout_s, "loading").text
+
+    def compile(self, note: int, timeout_s: float) -> Compiled:
+        """Have the candidate, which was loaded with examples, compile the Triton kernels that it would launch.
+
+        Parameters
+        ----------
+        note
+            A memory file where it says which kernel it is at.
+
+        Raises
+        ------
+        CandidateError
+            If a kernel does not compile.
+        """
+        self.tell(Message(Kind.COMPILE), "compiling", (note,))
+        answer = self.expect(time.monotonic() + timeout_s, timeout_s, "compiling")
+        try:
+            return Compiled.from_text(answer.text)
+        except ValueError:
+            raise CandidateError(
+                "integrity: the candidate says of its kernels what no candidate of ours says"
+            ) from None
 
     def attach(self, arena: Arena) -> None:
         """Have the candidate map ``arena``; that it did is seen when it has been armed or has run."""

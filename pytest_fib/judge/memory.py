@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 
 SIZE_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -12,6 +13,13 @@ def memory_file(nbytes: int, name: str) -> int:
     """Return a memory file of fixed size (bytes)."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, nbytes)
+    return fd
+
+
+def memory_page() -> int:
+    """Return a memory file of one page, empty, for a few words of a candidate."""
+    fd = memory_file(mmap.PAGESIZE, "fib-note")
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SIZE_SEALS)
     return fd
 
 

@@ -100,12 +100,25 @@ def runs_on_gpu(solution: Solution) -> bool:
     return spec.language == "cuda" or any(target.lower() != "cpu" for target in spec.target_hardware)
 
 
-def zygote_kind(solution: Solution, threads: int, visible: str = "", architecture: str = "") -> ZygoteKind:
+def uses_triton(solution: Solution) -> bool:
+    """Whether ``solution`` is Triton's, or Python that speaks of it."""
+    language = solution.spec.language
+    return language == "triton" or (
+        language == "python" and any("triton" in source.content for source in solution.sources)
+    )
+
+
+def zygote_kind(
+    solution: Solution, threads: int, visible: str = "", architecture: str = "", ahead: bool = False
+) -> ZygoteKind:
     """Return the zygote whose imports serve ``solution`` best; importing too little only costs time.
 
     ``visible`` is the CUDA device that its candidates see, empty for the CPU; ``architecture`` is that device's.
+    Those that compile Triton's kernels ``ahead`` see none, and do not interpret them.
     """
     text = "\n".join(source.content for source in solution.sources)
+    if ahead:
+        visible = ""
     wanted = {
         "triton": solution.spec.language == "triton" or "triton" in text,
         "tvm_ffi": (solution.spec.language in _COMPILED and not is_torch_extension(solution))
@@ -120,7 +133,7 @@ def zygote_kind(solution: Solution, threads: int, visible: str = "", architectur
         modules.append("pytest_fib.candidate.cuda")
     return ZygoteKind(
         ("torch", *modules),
-        interpret_triton=not visible,
+        interpret_triton=not (visible or ahead),
         threads=threads,
         visible=visible,
         architecture=architecture,

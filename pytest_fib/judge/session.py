@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,13 +23,13 @@ from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NotJudgeable, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
+from pytest_fib.judge.building import try_build
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.conditions import Blind, Sensor, Watch, find_sensor
 from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.cuda.place import CudaPlace
 from pytest_fib.judge.devices import node_of, uuid_of, visible_as
 from pytest_fib.judge.examination import Examination
-from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Floors
 from pytest_fib.judge.handover import Handovers, noop_source
 from pytest_fib.judge.libraries import include_folders
@@ -171,13 +170,14 @@ class JudgeSession:
         """Return what looks at the device around the blocks of one workload."""
         return Watch(self.sensor)
 
-    def _zygote(self, loaded: LoadedSolution) -> Zygote:
+    def _zygote(self, loaded: LoadedSolution, ahead: bool = False) -> Zygote:
         return self.zygotes.get(
             zygote_kind(
                 loaded.solution,
                 self.threads,
                 visible=self._visible,
-                architecture=self._architecture if loaded.solution.spec.language in COMPILED else "",
+                architecture=self.architecture if loaded.solution.spec.language in COMPILED else "",
+                ahead=ahead,
             )
         )
 
@@ -191,8 +191,12 @@ class JudgeSession:
         # A number counts among the nodes that are there, and candidates find one only.
         return visible_as(device) if several else visible_gpu(device, os.environ)
 
-    def try_build(self, definition: Definition, loaded: LoadedSolution) -> Build:
+    def try_build(
+        self, definition: Definition, loaded: LoadedSolution, workloads: Sequence[Workload] = ()
+    ) -> Build:
         """Build ``loaded`` and load it, in the sandbox, without running it.
+
+        Triton's kernels are compiled as the shapes of some of ``workloads`` want them.
 
         Raises
         ------
@@ -200,30 +204,16 @@ class JudgeSession:
             If that is impossible here; the message says what to do.
         """
         check_buildable(loaded.solution)
-        if loaded.solution.spec.language == "cuda" and not self._architecture:
+        if loaded.solution.spec.language == "cuda" and not self.architecture:
             raise NotJudgeable(
                 "without a GPU, cuda solutions are built for what TVM_FFI_CUDA_ARCH_LIST says: set it, for example "
                 "to 9.0a for Hopper"
             )
-        start = time.perf_counter()
-        output = ""
-        try:
-            folder, _ = self.build(definition, loaded)
-            order = order_for(definition, loaded.solution, artifact_dir=folder, threads=self.threads)
-            with self.home(loaded, artifact_dir=folder) as keeper:
-                candidate = self.start(keeper)
-                try:
-                    candidate.load(order, self.config.limits.build_timeout_s)
-                finally:
-                    candidate.kill()
-                    output = candidate.output.text()
-        except CandidateError as error:
-            return Build(time.perf_counter() - start, error.log or error.status.value, output)
-        return Build(time.perf_counter() - start, output=output)
+        return try_build(self, definition, loaded, workloads)
 
     @property
-    def _architecture(self) -> str:
-        """What CUDA sources are compiled for, as ``TVM_FFI_CUDA_ARCH_LIST`` has it; empty if nobody says."""
+    def architecture(self) -> str:
+        """What is compiled for, as ``TVM_FFI_CUDA_ARCH_LIST`` has it; empty if neither it nor a device says."""
         said = os.environ.get("TVM_FFI_CUDA_ARCH_LIST", "")
         return said or self.place.architecture
 
@@ -294,15 +284,18 @@ class JudgeSession:
                 finally:
                     candidate.kill()
 
-        folder, seconds = self.artifacts.product(solution, compile_into, self._architecture)
+        folder, seconds = self.artifacts.product(solution, compile_into, self.architecture)
         return str(folder), seconds
 
     @contextmanager
     def home(
-        self, loaded: LoadedSolution, *, artifact_dir: str = "", build_dir: str = ""
+        self, loaded: LoadedSolution, *, artifact_dir: str = "", build_dir: str = "", ahead: bool = False
     ) -> Iterator[Keeper]:
-        """Yield a keeper for candidates of ``loaded``; with it goes everything that they started or wrote."""
-        keeper = self._new_keeper(loaded, artifact_dir, build_dir)
+        """Yield a keeper for candidates of ``loaded``; with it goes everything that they started or wrote.
+
+        Those that compile ``ahead`` see no device and do not interpret Triton.
+        """
+        keeper = self._new_keeper(loaded, artifact_dir, build_dir, ahead)
         try:
             yield keeper
         finally:
@@ -337,18 +330,21 @@ class JudgeSession:
         for home in [home for home in self._homes if home[0] in solutions]:
             self._homes.pop(home).close()
 
-    def _new_keeper(self, loaded: LoadedSolution, artifact_dir: str, build_dir: str) -> Keeper:
-        zygote = self._zygote(loaded)
+    def _new_keeper(
+        self, loaded: LoadedSolution, artifact_dir: str, build_dir: str, ahead: bool = False
+    ) -> Keeper:
+        zygote = self._zygote(loaded, ahead)
         scratch = tempfile.mkdtemp(dir=self._own_folder)
         without = tuple(sorted(self.config.sandbox_without))
+        on_device = self.place.is_device and not ahead
         return zygote.keep(
             Confinement(
                 (*python_path(), *include_folders(loaded.solution.spec.dependencies, os.environ)),
                 artifact_dir,
                 build_dir,
                 scratch,
-                cuda=self.place.is_device,
-                gpu=node_of(self._visible) if self.place.is_device else "",
+                cuda=on_device,
+                gpu=node_of(self._visible) if on_device else "",
                 without=without,
             )
         )

@@ -35,7 +35,7 @@ _BOOT = (
 _PASSED_ON = ("LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "CC", "CXX", "TVM_FFI_CUDA_ARCH_LIST")
 
 # In the private folder of one keeper: what one trial compiled, the next need not compile again.
-_DEVICE_CACHES = {
+_COMPILER_CACHES = {
     "TRITON_CACHE_DIR": "/tmp/.triton",
     "TORCHINDUCTOR_CACHE_DIR": "/tmp/.inductor",
     "CUDA_CACHE_PATH": "/tmp/.cuda",
@@ -65,10 +65,11 @@ class ZygoteKind:
         }
         if self.interpret_triton:
             environment["TRITON_INTERPRET"] = "1"
+        else:
+            environment.update(_COMPILER_CACHES)
         environment.update({name: os.environ[name] for name in _PASSED_ON if name in os.environ})
         if self.visible:
             environment["CUDA_VISIBLE_DEVICES"] = self.visible
-            environment.update(_DEVICE_CACHES)
         if self.architecture:
             environment.setdefault("TVM_FFI_CUDA_ARCH_LIST", self.architecture)
         return environment

@@ -30,6 +30,7 @@ def build_document(
         "measurements": [record["measurement"] for record in records if record["measurement"] is not None],
         "suite_gate": gate.suite_rows(records),
         "fuzz": [record["fuzz"] for record in records if record["fuzz"] is not None],
+        "builds": [record["build"] for record in records if record["build"] is not None],
         "skipped": [record["skip"] for record in records if record["skip"] is not None],
         "scores": score_rows(records),
     }

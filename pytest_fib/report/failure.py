@@ -11,7 +11,7 @@ from pytest_fib.data.text import escape
 from pytest_fib.report.units import format_error, format_latency
 
 if TYPE_CHECKING:
-    from pytest_fib.data.evaluation import Evaluation, Gating, Mismatch
+    from pytest_fib.data.evaluation import Build, Evaluation, Gating, Mismatch
     from pytest_fib.data.fuzzing import Failing, Search
 
 LINE_LIMIT = 400
@@ -40,6 +40,11 @@ def failure_text(evaluation: Evaluation, *, command: str, shown_before: bool = F
         f"to reproduce{_about_inputs(evaluation)}:\n  {escape(command, 4000)}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def build_text(built: Build, *, command: str) -> str:
+    """Return the failure message of a solution that was only to be built, and could not be."""
+    return f"COMPILE_ERROR\n{log_text(built.log)}\nto reproduce:\n  {escape(command, 4000)}"
 
 
 def gate_text(evaluation: Evaluation, gating: Gating, *, command: str) -> str:

@@ -137,8 +137,24 @@ class Fuzz(TypedDict):
     failing: list[FuzzFailure]
 
 
+class BuildRecord(TypedDict):
+    """One entry of the report's ``builds``: a solution that was built and not run.
+
+    ``kernels`` are those of Triton that were compiled for ``architecture``; empty where none was to be compiled.
+    """
+
+    definition: str
+    solution: str
+    solution_hash: str
+    nodeid: str
+    seconds: float | None
+    architecture: str
+    kernels: list[str]
+    remarks: list[str]
+
+
 class Record(TypedDict):
-    """What is known about one item. Exactly one of ``measurement``, ``skip`` and ``fuzz`` is given.
+    """What is known about one item. Exactly one of ``measurement``, ``skip``, ``fuzz`` and ``build`` is given.
 
     ``unjudged_failure`` says that what could not be judged failed its item and did not skip it;
     ``absolute_error`` and ``relative_error`` are the worst over all compared elements; ``axes`` are the workload's;
@@ -151,6 +167,7 @@ class Record(TypedDict):
     solution: SolutionInfo | None
     skip: Skip | None
     fuzz: Fuzz | None
+    build: BuildRecord | None
     unjudged_failure: bool
     device: str | None
     sandbox: list[list[Any]]
@@ -171,7 +188,7 @@ RECORD_KEY: pytest.StashKey[list[Record]] = pytest.StashKey()
 
 def nodeid_of(record: Record) -> str:
     """Return the id of the item that the record belongs to."""
-    part = record["measurement"] or record["skip"] or record["fuzz"]
+    part = record["measurement"] or record["skip"] or record["fuzz"] or record["build"]
     return part["nodeid"] if part else ""
 
 

@@ -16,6 +16,7 @@ from pytest_fib.report.official import make_trace, speedup_of
 from pytest_fib.report.plain import finite, valid_text
 from pytest_fib.report.record import (
     RECORD_KEY,
+    BuildRecord,
     Fuzz,
     FuzzFailure,
     GateRecord,
@@ -27,7 +28,7 @@ from pytest_fib.report.record import (
 )
 
 if TYPE_CHECKING:
-    from pytest_fib.data.evaluation import Evaluation, Gating
+    from pytest_fib.data.evaluation import Build, Evaluation, Gating
     from pytest_fib.data.fuzzing import Failing, Search
     from pytest_fib.data.solution import LoadedSolution
     from pytest_fib.data.workload import Workload
@@ -92,6 +93,26 @@ def record_fuzz(item: pytest.Item, found: Search, loaded_solution: LoadedSolutio
     return record
 
 
+def record_build(item: pytest.Item, built: Build, loaded_solution: LoadedSolution) -> Record:
+    """Keep with the item that a solution was built, and return the record."""
+    solution = loaded_solution.solution
+    mark = item.get_closest_marker("fib")
+    record = _unmeasured("" if mark is None else mark.kwargs.get("op_type", ""))
+    record["build"] = BuildRecord(
+        definition=valid_text(solution.definition),
+        solution=valid_text(solution.name),
+        solution_hash=solution.content_hash,
+        nodeid=valid_text(item.nodeid),
+        seconds=finite(built.seconds),
+        architecture=valid_text(built.architecture),
+        kernels=[valid_text(name) for name in built.kernels],
+        remarks=[valid_text(remark) for remark in built.remarks],
+    )
+    record["solution"] = _solution_info(loaded_solution, built.seconds)
+    item.stash.setdefault(RECORD_KEY, []).append(record)
+    return record
+
+
 def make_record(
     evaluation: Evaluation,
     workload: Workload,
@@ -108,6 +129,7 @@ def make_record(
         solution=_solution_info(loaded_solution, evaluation.build_seconds),
         skip=None,
         fuzz=None,
+        build=None,
         unjudged_failure=False,
         device=machine.device,
         sandbox=_layers(evaluation),
@@ -161,6 +183,7 @@ def _unmeasured(op_type: object) -> Record:
         solution=None,
         skip=None,
         fuzz=None,
+        build=None,
         unjudged_failure=False,
         device=None,
         sandbox=[],

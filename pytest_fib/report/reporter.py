@@ -98,7 +98,8 @@ class RunReporter:
             self._write_lines(terminalreporter, self._details(records, verbosity))
         if verbosity > -2 and records:
             others = (terminal.fuzz_line(records), terminal.sandbox_line(records))
-            lines = [terminal.summary_line(records), *(line for line in others if line)]
+            lines = terminal.build_remark_lines(records) if verbosity >= 0 else []
+            lines += [terminal.summary_line(records), *(line for line in others if line)]
             lines += conditions.device_lines(records)
             lines += [Line(text) for text in self._about_gate(records)]
             self._write_lines(terminalreporter, lines)

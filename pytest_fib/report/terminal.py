@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_fib.data.layers import in_words, missing_layers
 from pytest_fib.data.text import escape
-from pytest_fib.report.record import Record, has_passed, stopped_by_gate
+from pytest_fib.report.record import BuildRecord, Record, has_passed, stopped_by_gate
 from pytest_fib.report.scores import means_text
 from pytest_fib.report.text import Line, plural
 
@@ -36,6 +36,16 @@ def _remark(alike: Sequence[str]) -> str:
     on = f"remark on {plural(len(alike), 'workload')}"
     others = len(set(alike)) > 1
     return f"{on}{', the first' if others else ''}: {escape(alike[0], 400)}"
+
+
+def build_remark_lines(records: Iterable[Record]) -> list[Line]:
+    """Return what is remarked of each solution that was built."""
+    return [
+        Line(f"remark on {escape(build['solution'], 60)}: {escape(remark, 400)}", {"yellow": True})
+        for build in (record["build"] for record in records)
+        if build is not None
+        for remark in build["remarks"]
+    ]
 
 
 def seed_line(records: Iterable[Record]) -> Line | None:
@@ -80,11 +90,14 @@ def summary_line(records: Sequence[Record]) -> Line:
     passed = sum(map(has_passed, judged))
     unjudged = sum(record["unjudged_failure"] for record in records)
     fuzzed = [record["fuzz"] for record in records if record["fuzz"] is not None]
-    failed, skipped = len(judged) - passed, len(records) - len(judged) - len(fuzzed) - unjudged
+    builds = [record["build"] for record in records if record["build"] is not None]
+    failed = len(judged) - passed
+    skipped = len(records) - len(judged) - len(fuzzed) - len(builds) - unjudged
     others = ((failed, "failed"), (unjudged, "failed without a verdict"), (skipped, "skipped"))
     slower = sum(map(stopped_by_gate, judged))
     gated = [f"{slower} of them not through the gate"] if slower else []
-    counts = [f"{passed} passed", *gated, *(f"{count} {word}" for count, word in others if count)]
+    done = [_built(builds)] if builds else [f"{passed} passed"]
+    counts = [*done, *gated, *(f"{count} {word}" for count, word in others if count)]
     text = "fib: " + ", ".join(counts)
     means = means_text(records)
     if means:
@@ -93,5 +106,15 @@ def summary_line(records: Sequence[Record]) -> Line:
     if fuzzed:
         text += f"; {plural(sum(fuzz['judged'] for fuzz in fuzzed), 'further shape')}, "
         text += f"on which {broken} of {plural(len(fuzzed), 'solution')} failed"
-    red, green = failed or slower or unjudged or broken, passed or fuzzed
+    red, green = failed or slower or unjudged or broken, passed or fuzzed or builds
     return Line(text, {"bold": True, **({"red": True} if red else {"green": True} if green else {})})
+
+
+def _built(builds: Sequence[BuildRecord]) -> str:
+    """Say how many solutions were built, and how many kernels of Triton with them."""
+    kernels = sum(len(build["kernels"]) for build in builds)
+    architectures = sorted({build["architecture"] for build in builds if build["kernels"]})
+    if not kernels:
+        return f"{len(builds)} built"
+    what = f"{plural(kernels, 'Triton kernel')} for compute capability {escape(', '.join(architectures), 60)}"
+    return f"{len(builds)} built with {what}"

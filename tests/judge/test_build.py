@@ -13,10 +13,11 @@ from pytest_fib.build import BuildError, torch_binding
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.errors import NotJudgeable
 from pytest_fib.judge import JudgeSession, libraries
+from pytest_fib.judge.building import examples_of
 from pytest_fib.judge.orders import check_buildable, check_supported, order_for, runs_on_gpu
 from pytest_fib.judge.zygote import search_path
 
-from .conftest import SCALE_ADD, Judge, in_call, solution
+from .conftest import SCALE_ADD, Judge, in_call, solution, workload
 from .test_cuda import CUDA_SOURCE, cuda_solution
 
 CPP_WITH_CUTLASS = """
@@ -150,3 +151,24 @@ def test_who_names_more_than_a_cpu_runs_on_a_gpu() -> None:
     assert not runs_on_gpu(solution().solution)
     assert runs_on_gpu(solution(target_hardware=["cpu", "NVIDIA H200"]).solution)
     assert runs_on_gpu(cuda_solution().solution)
+
+
+def test_kernels_are_compiled_for_the_smallest_and_the_largest_workload_first() -> None:
+    examples = examples_of(SCALE_ADD, [workload(rows) for rows in (5, 3, 9, 1, 7, 4, 2, 8, 6, 5)])
+    assert [example.outputs[0].shape for example in examples] == [(rows, 64) for rows in (1, 9, 5, 3, 7)]
+    assert examples[0].inputs[2] == 0.5
+    assert len(examples_of(SCALE_ADD, [workload(3)])) == 1
+
+
+def test_workloads_without_shapes_are_no_examples() -> None:
+    broken = workload(3).model_copy(update={"axes": {}})
+    assert examples_of(SCALE_ADD, [broken]) == ()
+    float4 = SCALE_ADD.model_copy(
+        update={
+            "inputs": {
+                **SCALE_ADD.inputs,
+                "w": SCALE_ADD.inputs["w"].model_copy(update={"dtype": "float4_e2m1"}),
+            }
+        }
+    )
+    assert examples_of(float4, [workload(3)]) == ()

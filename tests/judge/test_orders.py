@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_fib.errors import NotJudgeable
-from pytest_fib.judge.orders import check_interpreter, check_supported, zygote_kind
+from pytest_fib.judge.orders import check_interpreter, check_supported, uses_triton, zygote_kind
 
 from .conftest import SCALE_ADD, solution
 
@@ -27,3 +27,24 @@ def test_the_zygote_imports_what_the_sources_mention() -> None:
     assert zygote_kind(solution(PLAIN).solution, 1).modules == ("torch",)
     assert "triton" in zygote_kind(solution("import triton\n" + PLAIN).solution, 1).modules
     assert "tvm_ffi" in zygote_kind(solution(PLAIN, "cpp").solution, 1).modules
+
+
+def test_kernels_are_compiled_ahead_in_a_zygote_that_neither_interprets_them_nor_sees_a_device() -> None:
+    triton = solution("import triton\n" + PLAIN).solution
+    on_cpu, on_gpu = zygote_kind(triton, 1), zygote_kind(triton, 1, visible="0", architecture="9.0a")
+    assert on_cpu.environment()["TRITON_INTERPRET"] == "1"
+    for ahead in (
+        zygote_kind(triton, 1, ahead=True),
+        zygote_kind(triton, 1, visible="0", architecture="9.0a", ahead=True),
+    ):
+        assert "triton" in ahead.modules
+        assert not ahead.visible
+        assert "TRITON_INTERPRET" not in ahead.environment()
+        assert ahead.environment()["TRITON_CACHE_DIR"] == on_gpu.environment()["TRITON_CACHE_DIR"]
+
+
+def test_who_uses_triton() -> None:
+    assert uses_triton(solution(PLAIN, "triton").solution)
+    assert uses_triton(solution({"main.py": PLAIN, "kernels.py": "import triton\n"}).solution)
+    assert not uses_triton(solution(PLAIN).solution)
+    assert not uses_triton(solution("// triton", "cpp").solution)

@@ -32,8 +32,8 @@ def test_whatever_the_judge_measured_the_document_is_json(
 def test_contract_fields(synthetic: ModuleType) -> None:
     document = build_document([synthetic.record()], environment={"os": "Linux"}, config={"report": Path("r")})
     assert list(document) == [
-        "schema", "environment", "config", "solutions", "traces", "measurements", "suite_gate", "fuzz", "skipped",
-        "scores"
+        "schema", "environment", "config", "solutions", "traces", "measurements", "suite_gate", "fuzz", "builds",
+        "skipped", "scores"
     ]  # fmt: skip
     assert set(document["measurements"][0]) == {
         "definition", "workload", "solution", "solution_hash", "nodeid", "status", "integrity", "integrity_detail",
