@@ -418,14 +418,14 @@ class Examination:
     @contextmanager
     def _trusted(self, source: str, arena: Arena) -> Iterator[Candidate]:
         """Yield a candidate that has loaded ``source``, which is the judge's own, and mapped ``arena``."""
-        with self._session.home(self._loaded) as keeper:
-            candidate = self._session.start(keeper)
-            try:
-                candidate.load(noop_order(self._order(), source), 60.0)
-                candidate.attach(arena)
-                yield candidate
-            finally:
-                candidate.kill()
+        candidate = self._session.start(self._session.trusted_home(self._loaded))
+        try:
+            candidate.load(noop_order(self._order(), source), 60.0)
+            candidate.attach(arena)
+            yield candidate
+        finally:
+            candidate.kill()
+            candidate.settle()  # what is measured next has the machine for itself
 
     @contextmanager
     def _candidate(self, keeper: Keeper, arena: Arena, trial: int) -> Iterator[Candidate]:

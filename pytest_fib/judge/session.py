@@ -71,6 +71,7 @@ class JudgeSession:
         self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
         self._homes: dict[tuple[str, int], Keeper] = {}
+        self._trusted_homes: dict[Zygote, Keeper] = {}
         self._kept: dict[tuple[str, int], Candidate] = {}
 
     def __enter__(self) -> JudgeSession:
@@ -312,6 +313,13 @@ class JudgeSession:
             self._homes[key, trial] = self._new_keeper(loaded, artifact_dir, self.compiled_by(loaded))
         return self._homes[key, trial]
 
+    def trusted_home(self, loaded: LoadedSolution) -> Keeper:
+        """Return the keeper of candidates that run the judge's own sources in place of ``loaded``."""
+        zygote = self._zygote(loaded)
+        if zygote not in self._trusted_homes:
+            self._trusted_homes[zygote] = self._new_keeper(loaded, "", "")
+        return self._trusted_homes[zygote]
+
     def compiled_by(self, loaded: LoadedSolution) -> str:
         """Return the folder where ``loaded`` alone finds what it compiled for a device earlier in this session.
 
@@ -366,6 +374,8 @@ class JudgeSession:
     def close(self) -> None:
         """End every process and remove every folder of this session."""
         self._leave({solution for solution, _ in self._homes})
+        while self._trusted_homes:
+            self._trusted_homes.popitem()[1].close()
         self.zygotes.close()
         if "lock" in self.__dict__:
             self.lock.close()

@@ -23,6 +23,7 @@ from pytest_fib.judge.cuda.boundary import SOURCES, Boundary
 from pytest_fib.judge.cuda.device import Device
 from pytest_fib.judge.cuda.pace import Pace, pace_of
 from pytest_fib.judge.cuda.schedule import MOST_CALLS, gated_schedule
+from pytest_fib.judge.cuda.witnesses import heard_again
 from pytest_fib.judge.failures import DeviceBusy
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.places import (
@@ -116,7 +117,8 @@ class CudaPlace:
         boundary = self._ruled(stand.trusted, bench, handover)
         per_call = _per_call(trials, schedule, handover)
         slack = replace(_GATED, single=max(_GATED.single, boundary.alone))
-        trials = self._heard_again(stand, candidate, trials, handover, _SUSPICIOUS * per_call + slack.single)
+        suspicious_ns = _SUSPICIOUS * per_call + slack.single
+        trials = heard_again(stand, bench, candidate, trials, handover.ordinary, suspicious_ns)
         claim = 0.0
         if boundary.matters(per_call):
             claim = _claim(bench, candidate, schedule.calls_per_request)
@@ -163,37 +165,6 @@ class CudaPlace:
                 apart, candidate, probes, lambda bench: contest.handovers(bench, 1)[0], _BLOCK_REQUEST_NS
             )
 
-    @staticmethod
-    def _heard_again(
-        stand: Stand, candidate: Candidate, trials: list[Trial], handover: Handover, suspicious_ns: float
-    ) -> list[Trial]:
-        """Return the trials, with requests of one call that are made without a gate where that takes less.
-
-        That is tried where all of them take ``suspicious_ns`` and more.
-
-        A stream that has waited long for another one is looked after late, by up to 0.2 ms, which many calls share.
-        """
-        singles = [
-            interval.elapsed - handover.ordinary
-            for trial in trials
-            for request, interval in zip(trial.requests, trial.intervals, strict=True)
-            if request == Request()
-        ]
-        if not singles or min(singles) < suspicious_ns:
-            return trials
-        free = stand.handover(stand.bench, 1, 1).ordinary
-        again = [
-            int(max(1.0, interval.elapsed - free) + handover.ordinary)
-            for interval in stand.bench.run(candidate, [Request()] * len(singles), verify_later=True)
-        ]
-        if min(again) - handover.ordinary > min(singles):
-            return trials
-        shares = [sum(request == Request() for request in trial.requests) for trial in trials]
-        return [
-            _with_singles(trial, [again.pop() for _ in range(share)])
-            for trial, share in zip(trials, shares, strict=True)
-        ]
-
     def _ruled(
         self, trusted: Callable[[str], AbstractContextManager[Candidate]], bench: Bench, handover: Handover
     ) -> Boundary:
@@ -215,16 +186,6 @@ class CudaPlace:
                         found.append(period / calls - claim)
             self._boundary = Boundary.of(found, alone)
         return self._boundary
-
-
-def _with_singles(trial: Trial, elapsed: list[int]) -> Trial:
-    """Return ``trial`` with other times of its requests of one call."""
-    times = iter(elapsed)
-    intervals = [
-        replace(interval, elapsed=next(times)) if request == Request() else interval
-        for request, interval in zip(trial.requests, trial.intervals, strict=True)
-    ]
-    return Trial(trial.requests, intervals)
 
 
 def _per_call(trials: list[Trial], schedule: Schedule, handover: Handover) -> float:

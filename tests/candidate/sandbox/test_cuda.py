@@ -98,7 +98,7 @@ def test_nvcc_works(as_caller: Sandbox) -> None:
     assert outcome.returned == 42, outcome.printed
 
 
-def write_through_handle(handle: str) -> int:
+def write_through_handle(handle: str, offset: int) -> int:
     import ctypes
 
     class Handle(ctypes.Structure):
@@ -113,7 +113,7 @@ def write_through_handle(handle: str) -> int:
         or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
         or cuda.cuCtxSetCurrent(context)
         or cuda.cuIpcOpenMemHandle_v2(ctypes.addressof(pointer), opened, 1)
-        or cuda.cuMemsetD32_v2(pointer, 77, ctypes.c_size_t(16))
+        or cuda.cuMemsetD32_v2(ctypes.c_uint64(pointer.value + offset), 77, ctypes.c_size_t(16))
         or cuda.cuCtxSynchronize()
     )
 
@@ -126,7 +126,15 @@ def test_memory_of_the_judge_can_be_mapped_and_written(as_caller: Sandbox) -> No
     x = torch.zeros(1 << 20, dtype=torch.int32, device="cuda")
     torch.cuda.synchronize()
     handle = (ctypes.c_ubyte * 64)()
-    assert ctypes.CDLL("libcuda.so.1").cuIpcGetMemHandle(handle, ctypes.c_uint64(x.data_ptr())) == 0
-    outcome = as_caller(write_through_handle, policy=POLICY, handle=bytes(handle).hex())
+    driver, at, base = ctypes.CDLL("libcuda.so.1"), ctypes.c_uint64(x.data_ptr()), ctypes.c_uint64()
+    assert driver.cuIpcGetMemHandle(handle, at) == 0
+    # The handle is that of the whole allocation, which torch may have had for other tensors before.
+    assert driver.cuMemGetAddressRange_v2(ctypes.byref(base), None, at) == 0
+    outcome = as_caller(
+        write_through_handle,
+        policy=POLICY,
+        handle=bytes(handle).hex(),
+        offset=x.data_ptr() - base.value,
+    )
     assert outcome.returned == 0, outcome.printed
-    assert int(x[0]) == 77  # the tensor is the first of its allocation
+    assert int(x[0]) == 77
