@@ -95,6 +95,7 @@ class Examination:
         self.watch = session.watch()
         self._artifact_dir = ""
         self._lasting: Candidate | None = None
+        self._forked: Candidate | None = None  # ahead: it locks itself in while the judge verifies
         self._choice = choose(
             definition,
             tolerance_of(workload.tolerance),
@@ -168,8 +169,9 @@ class Examination:
                     self._look_closer(bench, keeper)
             return timing
         finally:
-            if self._lasting is not None:
-                self._lasting.kill()
+            for left in (self._lasting, self._forked):
+                if left is not None:
+                    left.kill()
             arena.close()
 
     def _untimed_calls(self, inputs: InputPlan) -> int:
@@ -324,6 +326,10 @@ class Examination:
         def candidate(trial: int) -> Iterator[Candidate]:
             with self._candidate(keeper, bench.arena, trial) as started, self._session.lock.timing():
                 yield started
+            if not (self._keeps_candidates or self._candidates_last):
+                self._session.expect_home(self._loaded, self._artifact_dir)
+                self._forked = self._session.start(keeper)
+                bench.verify()
 
         stand = Stand(
             bench,
@@ -441,7 +447,8 @@ class Examination:
         lasts = not keep and self._candidates_last
         fresh = candidate is None
         if candidate is None:
-            candidate = session.start(keeper)
+            candidate = self._forked or session.start(keeper)
+            self._forked = None
         try:
             if fresh:
                 with session.artifacts.failure_remembered(loaded.solution):

@@ -32,6 +32,7 @@ from pytest_fib.judge.devices import node_of, uuid_of, visible_as
 from pytest_fib.judge.examination import Examination
 from pytest_fib.judge.floor import Floors
 from pytest_fib.judge.handover import Handovers, noop_source
+from pytest_fib.judge.homes import Homes
 from pytest_fib.judge.libraries import include_folders
 from pytest_fib.judge.machine import Cores, DeviceLock, Lock, MachineLock
 from pytest_fib.judge.orders import (
@@ -70,8 +71,8 @@ class JudgeSession:
         )
         self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
-        self._homes: dict[tuple[str, int], Keeper] = {}
-        self._trusted_homes: dict[Zygote, Keeper] = {}
+        self._homes = Homes(self._own_folder)
+        self._lasting: dict[tuple[str, int], Keeper] = {}
         self._kept: dict[tuple[str, int], Candidate] = {}
 
     def __enter__(self) -> JudgeSession:
@@ -308,17 +309,10 @@ class JudgeSession:
         One per trial, so that what is stopped for one is not within the reach of another.
         """
         key = loaded.solution.content_hash
-        self._leave({other for other, _ in self._homes if other != key})
-        if (key, trial) not in self._homes:
-            self._homes[key, trial] = self._new_keeper(loaded, artifact_dir, self.compiled_by(loaded))
-        return self._homes[key, trial]
-
-    def trusted_home(self, loaded: LoadedSolution) -> Keeper:
-        """Return the keeper of candidates that run the judge's own sources in place of ``loaded``."""
-        zygote = self._zygote(loaded)
-        if zygote not in self._trusted_homes:
-            self._trusted_homes[zygote] = self._new_keeper(loaded, "", "")
-        return self._trusted_homes[zygote]
+        self._leave({other for other, _ in self._lasting if other != key})
+        if (key, trial) not in self._lasting:
+            self._lasting[key, trial] = self._new_keeper(loaded, artifact_dir, self.compiled_by(loaded))
+        return self._lasting[key, trial]
 
     def compiled_by(self, loaded: LoadedSolution) -> str:
         """Return the folder where ``loaded`` alone finds what it compiled for a device earlier in this session.
@@ -335,26 +329,37 @@ class JudgeSession:
         """End what is kept of ``solutions``."""
         for kept in [kept for kept in self._kept if kept[0] in solutions]:
             self._kept.pop(kept).kill()
-        for home in [home for home in self._homes if home[0] in solutions]:
-            self._homes.pop(home).close()
+        for home in [home for home in self._lasting if home[0] in solutions]:
+            self._lasting.pop(home).close()
+
+    def expect_home(self, loaded: LoadedSolution, artifact_dir: str) -> None:
+        """Have a keeper made for the next workload of ``loaded``."""
+        self._homes.expect(
+            self._zygote(loaded), self._confinement(loaded, artifact_dir, self.compiled_by(loaded))
+        )
+
+    def trusted_home(self, loaded: LoadedSolution) -> Keeper:
+        """Return the keeper of candidates that run the judge's own sources in place of ``loaded``."""
+        return self._homes.trusted(self._zygote(loaded), self._confinement(loaded, "", ""))
 
     def _new_keeper(
         self, loaded: LoadedSolution, artifact_dir: str, build_dir: str, ahead: bool = False
     ) -> Keeper:
-        zygote = self._zygote(loaded, ahead)
-        scratch = tempfile.mkdtemp(dir=self._own_folder)
-        without = tuple(sorted(self.config.sandbox_without))
+        return self._homes.new(
+            self._zygote(loaded, ahead), self._confinement(loaded, artifact_dir, build_dir, ahead)
+        )
+
+    def _confinement(
+        self, loaded: LoadedSolution, artifact_dir: str, build_dir: str, ahead: bool = False
+    ) -> Confinement:
         on_device = self.place.is_device and not ahead
-        return zygote.keep(
-            Confinement(
-                (*python_path(), *include_folders(loaded.solution.spec.dependencies, os.environ)),
-                artifact_dir,
-                build_dir,
-                scratch,
-                cuda=on_device,
-                gpu=node_of(self._visible) if on_device else "",
-                without=without,
-            )
+        return Confinement(
+            (*python_path(), *include_folders(loaded.solution.spec.dependencies, os.environ)),
+            artifact_dir,
+            build_dir,
+            cuda=on_device,
+            gpu=node_of(self._visible) if on_device else "",
+            without=tuple(sorted(self.config.sandbox_without)),
         )
 
     def start(self, keeper: Keeper) -> Candidate:
@@ -373,9 +378,8 @@ class JudgeSession:
 
     def close(self) -> None:
         """End every process and remove every folder of this session."""
-        self._leave({solution for solution, _ in self._homes})
-        while self._trusted_homes:
-            self._trusted_homes.popitem()[1].close()
+        self._leave({solution for solution, _ in self._lasting})
+        self._homes.close()
         self.zygotes.close()
         if "lock" in self.__dict__:
             self.lock.close()
