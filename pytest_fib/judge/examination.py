@@ -337,7 +337,9 @@ class Examination:
             self._loaded.solution.spec.language == "triton" and not self._session.place.is_device,
             candidate,
             self._handover,
-            lambda bench: self._session.handovers.roughly(bench, partial(self._trusted, arena=bench.arena)),
+            lambda bench: self._session.handovers.roughly(
+                bench, partial(self._trusted, arena=bench.arena), self._calls_through_ffi
+            ),
             partial(self._trusted, arena=bench.arena),
             self._trial,
             lambda: statistics.median(self._tally.reference_ns),
@@ -417,9 +419,12 @@ class Examination:
         return [replace(request, first=next(places)) for request in requests]
 
     def _handover(self, bench: Bench, calls: int, among: int) -> Handover:
-        through_ffi = self._loaded.solution.spec.language == "cpp"
         noop = partial(self._trusted, arena=bench.arena)
-        return self._session.handovers.measure(bench, calls, among, noop, through_ffi)
+        return self._session.handovers.measure(bench, calls, among, noop, self._calls_through_ffi)
+
+    @property
+    def _calls_through_ffi(self) -> bool:
+        return self._loaded.solution.spec.language == "cpp"
 
     @contextmanager
     def _trusted(self, source: str, arena: Arena) -> Iterator[Candidate]:
