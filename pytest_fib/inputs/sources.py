@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -178,16 +178,19 @@ class Drawn(Source):
                 windows.setdefault(whole[0], []).append((call, digest, whole[1]))
             elif kind != NORMAL:
                 more.setdefault(kind, []).append((call, digest))
+
+        def rows_of(numbers: Sequence[int]) -> torch.Tensor:
+            """Return a row for each call, which is kept as its tensor."""
+            rows = pool.empty((len(numbers), layout.numel), layout.dtype)
+            found.update(zip(numbers, rows.view(len(numbers), *layout.shape).unbind(), strict=True))
+            return rows
+
         for content, members in windows.items():
             numbers, digests, powers = zip(*members, strict=True)
-            rows = pool.empty((len(members), layout.numel), layout.dtype)
-            pool.write_rows(rows, content, digests, powers)
-            found.update(zip(numbers, rows.view(len(members), *layout.shape).unbind(), strict=True))
+            pool.write_rows(rows_of(numbers), content, digests, powers)
         for kind, others in more.items():
             numbers, digests = zip(*others, strict=True)
-            rows = pool.empty((len(others), layout.numel), layout.dtype)
-            fill_together(rows, layout.shape, self._dtype, kind, pool, digests)
-            found.update(zip(numbers, rows.view(len(others), *layout.shape).unbind(), strict=True))
+            fill_together(rows_of(numbers), layout.shape, self._dtype, kind, pool, digests)
         return found
 
     def _of_the_pool(self, distribution: str, digest: bytes) -> tuple[str, int] | None:

@@ -35,7 +35,7 @@ from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
-from pytest_fib.judge.orders import noop_order, order_for
+from pytest_fib.judge.orders import is_torch_extension, noop_order, order_for
 from pytest_fib.judge.places import PLACES, Measured, Stand
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
@@ -337,9 +337,7 @@ class Examination:
             self._loaded.solution.spec.language == "triton" and not self._session.place.is_device,
             candidate,
             self._handover,
-            lambda bench: self._session.handovers.roughly(
-                bench, partial(self._trusted, arena=bench.arena), self._calls_through_ffi
-            ),
+            lambda bench: self._session.handovers.roughly(bench, partial(self._trusted, arena=bench.arena)),
             partial(self._trusted, arena=bench.arena),
             self._trial,
             lambda: statistics.median(self._tally.reference_ns),
@@ -419,12 +417,10 @@ class Examination:
         return [replace(request, first=next(places)) for request in requests]
 
     def _handover(self, bench: Bench, calls: int, among: int) -> Handover:
+        solution = self._loaded.solution
+        through_ffi = solution.spec.language == "cpp" and not is_torch_extension(solution)
         noop = partial(self._trusted, arena=bench.arena)
-        return self._session.handovers.measure(bench, calls, among, noop, self._calls_through_ffi)
-
-    @property
-    def _calls_through_ffi(self) -> bool:
-        return self._loaded.solution.spec.language == "cpp"
+        return self._session.handovers.measure(bench, calls, among, noop, through_ffi)
 
     @contextmanager
     def _trusted(self, source: str, arena: Arena) -> Iterator[Candidate]:

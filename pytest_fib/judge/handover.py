@@ -18,7 +18,7 @@ from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, Interval
 
 _REQUESTS, _FEWEST_REQUESTS = 24, 6
-EQUAL_CALLS = 1 << 20
+_EQUAL_CALLS = 1 << 20
 _DISCARDED = 5  # of so many requests the first
 _MOST_BYTES = 64 << 20
 _ALL_BYTES = 64 << 20  # of all requests together: where one takes long, some microseconds do not matter
@@ -46,39 +46,6 @@ def run(*arguments):
 def learn(output):
     global busy
     busy = output
-"""
-# One call that goes through tvm_ffi finds its code out of the caches, too: the candidate calls a function of
-# tvm_ffi's that does nothing. Arguments are converted once, as those of solutions are.
-_THROUGH_FFI = """
-import tvm_ffi
-import tvm_ffi.testing
-import torch
-
-nop = tvm_ffi.get_global_func("testing.nop", allow_missing=True) or (lambda *arguments: None)
-memory = torch.zeros({nbytes}, dtype=torch.uint8)
-busy = ready = None
-
-
-def run(*arguments):
-    if ready is not None and arguments[-1] is not busy:
-        nop(*ready)
-    elif busy is None and {nbytes}:
-        learn(arguments[-1])
-    elif arguments[-1] is busy:
-        memory.add_(1)
-    else:
-        get_ready(arguments)
-
-
-def learn(output):
-    global busy
-    busy = output
-
-
-def get_ready(arguments):
-    global ready
-    tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
-    ready = list(map(tvm_ffi.from_dlpack, tensors))
 """
 # Requests in which every call writes take turns with idle ones. What was measured is told while the clock of the
 # candidate runs, so that it is part of what the request is known to have worked. Calls into a library go a longer
@@ -119,14 +86,15 @@ def run(*arguments):
 _TURNS = 2
 
 
-def noop_source(nbytes: int = 0, through_ffi: bool = False) -> str:
-    """Return a solution that does nothing, but in calls on the same set as its first writes ``nbytes`` bytes.
-
-    ``through_ffi``: it calls a function of ``tvm_ffi`` that does nothing.
-    """
-    if through_ffi:
-        return _THROUGH_FFI.format(nbytes=nbytes)
+def noop_source(nbytes: int = 0) -> str:
+    """Return a solution that does nothing, but in calls on the same set as its first writes ``nbytes`` bytes."""
     return _SOMETIMES_BUSY.format(nbytes=nbytes) if nbytes else _NOOP
+
+
+def bench_of_ours(bench: Bench) -> Bench:
+    """Return a bench for candidates of the judge's own: nothing is counted, and inputs need not be new."""
+    inputs = Repeating(bench.inputs, _EQUAL_CALLS)
+    return replace(bench, tally=Tally(), taken=[], samples=None, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -175,11 +143,11 @@ class Handovers:
 
     known: dict[_Key, Handover] = field(default_factory=dict)
 
-    def roughly(self, bench: Bench, noop: Noop, through_ffi: bool = False) -> Handover:
+    def roughly(self, bench: Bench, noop: Noop) -> Handover:
         """Return the hand-over of a request of one call, of whatever size: that of some other, if one is known."""
         gated = bench.gate is not None
         known = (found for key, found in self.known.items() if key.calls == 1 and key.gated == gated)
-        return next(known, None) or self.measure(bench, 1, 1, noop, through_ffi)
+        return next(known, None) or self.measure(bench, 1, 1, noop)
 
     def measure(
         self, bench: Bench, calls: int, among: int, noop: Noop, through_ffi: bool = False
@@ -193,13 +161,12 @@ class Handovers:
         plan = bench.arena.plan
         # Work on a device leaves this processor's caches alone.
         size = 0 if plan.cuda else (plan.outputs.stride + plan.inputs.stride).bit_length()
-        key = _Key(calls, among, size, bench.gate is not None, through_ffi and not 1 == calls < among)
+        key = _Key(calls, among, size, bench.gate is not None, through_ffi and calls > 1)
         if key not in self.known:
             # Who asks for several calls is going to ask for one among them, which the same candidate shows.
             wanted = sorted({calls, 1}) if calls == among else [calls]
             for each, found in zip(wanted, _measured(bench, wanted, among, noop, through_ffi), strict=True):
-                alone = 1 == each < among
-                self.known[replace(key, calls=each, through_ffi=through_ffi and not alone)] = found
+                self.known[replace(key, calls=each, through_ffi=through_ffi and each > 1)] = found
         return self.known[key]
 
 
@@ -208,16 +175,13 @@ def _measured(
 ) -> list[Handover]:
     """Return the hand-over of requests of so many calls, for each of ``wanted``."""
     plan = bench.arena.plan
-    # What a candidate of ours is given need not be new.
-    apart = replace(bench, tally=Tally(), taken=[], inputs=Repeating(bench.inputs, EQUAL_CALLS))
+    apart = bench_of_ours(bench)
     footprint = among * (plan.outputs.stride + plan.inputs.stride)
     count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
     most = max(wanted)
     # Without a set to spare the buffers are so large that some microseconds do not matter.
     busy = [Request(first=most)] if plan.inputs.sets > most and not plan.cuda else []
-    # What many calls, or one beside them, take through tvm_ffi is the solution's: it is as long as some kernels.
-    source = noop_source(min(footprint, _MOST_BYTES) if busy else 0, through_ffi and among == 1)
-    with noop(source) as candidate:
+    with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
         idle = [
             (
                 _idle(apart.run(candidate, [*busy, Request(calls)] * count, verify=0), busy),

@@ -15,12 +15,11 @@ import numpy as np
 
 from pytest_fib.border.arena import Plan
 from pytest_fib.data.evaluation import Clock
-from pytest_fib.inputs.repeating import Repeating
 from pytest_fib.judge.arena import Arena, JudgeArena
 from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
-from pytest_fib.judge.handover import EQUAL_CALLS, Handover
+from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
 from pytest_fib.judge.trials import PROCESSOR, Latency, Slack, Trial, latency_of
 from pytest_fib.measure import gate
@@ -64,13 +63,6 @@ class Stand:
     trusted: Callable[[str], AbstractContextManager[Candidate]]
     trial: Callable[[Bench, Candidate, Schedule], Trial]
     reference_ns: Callable[[], float]
-
-    @staticmethod
-    def apart(bench: Bench) -> Bench:
-        """Return a bench for calls of the judge's own, which are not the solution's."""
-        return replace(
-            bench, tally=Tally(), taken=[], samples=None, inputs=Repeating(bench.inputs, EQUAL_CALLS)
-        )
 
     def schedule(self, probes: list[Interval], single: Handover) -> Schedule:
         """Return the schedule after the first calls, of which the very first says nothing."""

@@ -15,7 +15,7 @@ import torch
 
 from pytest_fib.border.order import Confinement
 from pytest_fib.data.definition import Definition
-from pytest_fib.data.devices import visible_gpu
+from pytest_fib.data.devices import visible_count, visible_gpu
 from pytest_fib.data.evaluation import Build, Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
@@ -189,7 +189,7 @@ class JudgeSession:
         device = self.config.device
         if device == "cpu":
             return ""
-        several = sum(entry.name[6:].isdecimal() for entry in Path("/dev").glob("nvidia[0-9]*")) > 1
+        several = visible_count({}, map(str, Path("/dev").glob("nvidia*"))) > 1
         # A number counts among the nodes that are there, and candidates find one only.
         return visible_as(device) if several else visible_gpu(device, os.environ)
 

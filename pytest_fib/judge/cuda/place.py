@@ -25,7 +25,7 @@ from pytest_fib.judge.cuda.pace import Pace, pace_of
 from pytest_fib.judge.cuda.schedule import MOST_CALLS, gated_schedule
 from pytest_fib.judge.cuda.witnesses import heard_again
 from pytest_fib.judge.failures import DeviceBusy
-from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.handover import Handover, bench_of_ours
 from pytest_fib.judge.places import (
     PLACES,
     Contest,
@@ -44,18 +44,14 @@ _ARENA_BYTES = 4 << 30
 # Without a gate launches hide behind each other, and a context has to come back.
 _WAITING = Slack(single=30_000.0, lead=150_000.0, early=100_000.0)
 _GATED = Slack(single=1_500.0, lead=150_000.0, early=15_000.0)
-_RULED, _RULED_CALLS, _ALONE = (
-    4,
-    64,
-    9,
-)  # requests from which a boundary is read, and their calls; those of one call
+_RULED, _RULED_CALLS = 4, 64  # requests from which a boundary is read, and their calls
+_ALONE = 9  # requests of one call from which it is read what such a call takes longer
 _CLAIMS = 3  # requests that the candidate times as well
 _INNER_PATIENCE_S = 1.0  # the first use of CUPTI takes a while
 _SUSPICIOUS = 1.5  # times what a call among many takes
 _WARMUPS, _REQUESTS = 2, 16  # of one block of a comparison, each of several calls
-_BLOCK_REQUEST_NS = (
-    4e5  # their length: making the processes of a block takes much longer than all its requests
-)
+# How long these are: making the processes of a block takes much longer than all of them.
+_BLOCK_REQUEST_NS = 4e5
 
 
 class CudaPlace:
@@ -171,7 +167,7 @@ class CudaPlace:
         """Return what lies between two calls, measured once per session with kernels of the judge's own."""
         if self._boundary is None:
             found, alone = [], []
-            apart = Stand.apart(bench)
+            apart = bench_of_ours(bench)
             calls = min(bench.arena.plan.inputs.sets, _RULED_CALLS)
             for source in SOURCES:
                 with trusted(source) as candidate:
