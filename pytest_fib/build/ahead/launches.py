@@ -80,7 +80,7 @@ class Launches:
                 raise OutOfResources(shared, self._target.shared_bytes, "shared memory")
         except DriverLacks:
             raise
-        except Exception as error:  # whatever Triton raises of this kernel, the solution is told as it would be
+        except Exception as error:  # Triton raises many things; the solution sees it too
             self.failures.append(Failure(kernel, error, self._content.place))
             raise
         finally:
