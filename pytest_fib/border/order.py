@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from pytest_fib.border.ahead import Example
+from pytest_fib.border.idle import NO_WORK, Work
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Order:
     Attributes
     ----------
     language
-        ``python``, ``triton``, ``cpp`` or ``cuda``.
+        ``python``, ``triton``, ``cpp`` or ``cuda``; ``idle`` and ``idle_cpp`` are the judge's own.
     entry_file, entry_symbol
         The source file and the name in it (or the exported symbol) to call.
     sources
@@ -83,6 +84,8 @@ class Order:
     architecture, examples
         The compute capability (``9.0``) that Triton's kernels are compiled for ahead of any call, and calls that
         show which, the smallest and the largest first; none where the solution is to be run.
+    work
+        What calls of the judge's own do.
     """
 
     language: str
@@ -102,6 +105,7 @@ class Order:
     binding: str = ""
     architecture: str = ""
     examples: tuple[Example, ...] = ()
+    work: Work = NO_WORK
 
     def to_text(self) -> str:
         """Return the order as JSON text."""
@@ -114,4 +118,5 @@ class Order:
         for name in ("outputs", "optional", "dependencies", "include_paths"):
             raw[name] = tuple(raw[name])
         raw["examples"] = tuple(map(Example.from_json, raw["examples"]))
+        raw["work"] = Work(**raw["work"])
         return cls(**raw)

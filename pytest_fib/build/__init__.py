@@ -26,6 +26,8 @@ LANGUAGES = {
     "triton": "pytest_fib.build.triton",
     "cpp": "pytest_fib.build.cpp",
     "cuda": "pytest_fib.build.cuda",
+    "idle": "pytest_fib.build.idle",
+    "idle_cpp": "pytest_fib.build.idle_cpp",
 }
 TORCH_BINDING = "pytest_fib.build.torch_binding"
 

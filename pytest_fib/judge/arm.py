@@ -16,7 +16,7 @@ from pytest_fib.judge.bench import Bench, Request, WrongOutput
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.examination import Examination, status_of
 from pytest_fib.judge.failures import CandidateError
-from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.handover import Asked, Handover
 from pytest_fib.judge.schedule import PROBES, Schedule
 
 
@@ -56,9 +56,9 @@ class Arm(Examination):
         """Return secret randomness, the same again for the same purpose."""
         return self._random(purpose)
 
-    def handovers(self, bench: Bench, calls: int) -> tuple[Handover, Handover]:
+    def handovers(self, bench: Bench, calls: int, call_ns: float) -> tuple[Handover, Handover]:
         """Return the hand-over of requests of ``calls`` calls and of one; nothing else may run meanwhile."""
-        return self._handover(bench, calls, calls), self._handover(bench, 1, calls)
+        return self._handover(bench, Asked(calls, call_ns))
 
     def probe(self, bench: Bench) -> float:
         """Return roughly what one call takes, in nanoseconds; raises CandidateError, also for a wrong output."""

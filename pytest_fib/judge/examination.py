@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_fib.border.arena import Plan, Region
+from pytest_fib.border.idle import Work
 from pytest_fib.border.order import Order
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.evaluation import Evaluation, Timing
@@ -32,10 +33,10 @@ from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
-from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
-from pytest_fib.judge.orders import is_torch_extension, noop_order, order_for
+from pytest_fib.judge.orders import idle_order, is_torch_extension, order_for, order_of_ours
 from pytest_fib.judge.places import PLACES, Measured, Stand
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
@@ -94,6 +95,7 @@ class Examination:
         self._notes = _Notes(remarks=list(loaded.notes))
         self.watch = session.watch()
         self._artifact_dir = ""
+        self._idle_artifact = ""  # of idle calls that go the way of this solution's; empty if Python's do
         self._lasting: Candidate | None = None
         self._forked: Candidate | None = None  # ahead: it locks itself in while the judge verifies
         self._choice = choose(
@@ -125,6 +127,9 @@ class Examination:
             self._artifact_dir, self._notes.build_seconds = self._session.build(
                 self._definition, self._loaded
             )
+            solution = self._loaded.solution
+            if solution.spec.language == "cpp" and not is_torch_extension(solution):
+                self._idle_artifact = self._session.compiled_idle(self._definition)
             timing = self._judge(inputs)
         except CandidateError as error:
             failure = error
@@ -337,7 +342,9 @@ class Examination:
             self._loaded.solution.spec.language == "triton" and not self._session.place.is_device,
             candidate,
             self._handover,
-            lambda bench: self._session.handovers.roughly(bench, partial(self._trusted, arena=bench.arena)),
+            partial(self._rounds, bench),
+            self._rough_handover,
+            self._stopped,
             partial(self._trusted, arena=bench.arena),
             self._trial,
             lambda: statistics.median(self._tally.reference_ns),
@@ -363,7 +370,7 @@ class Examination:
         samples = [sample for trial in latency.trials for sample in trial]
         floor = self._session.floors.of(self._definition, self._workload, bench.arena.plan, bench.inputs)
         self._check_floor(statistics.median(samples), floor.impossible_ns)
-        uncertainty_ms = several.spread / schedule.calls_per_request / 1e6
+        uncertainty_ms = several.uncertainty / schedule.calls_per_request / 1e6
         medians = [statistics.median(trial) / 1e6 for trial in latency.trials]
         return Timing(
             trials_ms=tuple(tuple(sample / 1e6 for sample in trial) for trial in latency.trials),
@@ -416,18 +423,35 @@ class Examination:
         places = _places(schedule, bench)
         return [replace(request, first=next(places)) for request in requests]
 
-    def _handover(self, bench: Bench, calls: int, among: int) -> Handover:
-        solution = self._loaded.solution
-        through_ffi = solution.spec.language == "cpp" and not is_torch_extension(solution)
-        noop = partial(self._trusted, arena=bench.arena)
-        return self._session.handovers.measure(bench, calls, among, noop, through_ffi)
+    def _handover(self, bench: Bench, asked: Asked) -> tuple[Handover, Handover]:
+        return self._session.handovers.both(bench, asked, partial(self._idle, arena=bench.arena))
+
+    def _rough_handover(self, bench: Bench) -> Handover:
+        return self._session.handovers.roughly(bench, partial(self._idle, arena=bench.arena))
+
+    def _rounds(self, bench: Bench, asked: Asked) -> Rounds:
+        return Rounds(bench, asked, partial(self._idle, arena=bench.arena), self._config.sampling.trials)
+
+    def _stopped(self, candidate: Candidate) -> None:
+        candidate.await_attached(self._config.limits.timeout_s)
+        candidate.stop()
+
+    def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
+        """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""
+        order = idle_order(self._order(), work, self._idle_artifact)
+        # One that waits on a device would have a context there.
+        own = self._ours if self._session.place.is_device else partial(self._session.idler, self._loaded)
+        return own(order, arena)
+
+    def _trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:
+        """Return a candidate that has loaded ``source``, which is the judge's own, and mapped ``arena``."""
+        return self._ours(order_of_ours(self._order(), source), arena)
 
     @contextmanager
-    def _trusted(self, source: str, arena: Arena) -> Iterator[Candidate]:
-        """Yield a candidate that has loaded ``source``, which is the judge's own, and mapped ``arena``."""
-        candidate = self._session.start(self._session.trusted_home(self._loaded))
+    def _ours(self, order: Order, arena: Arena) -> Iterator[Candidate]:
+        candidate = self._session.start(self._session.trusted_home(self._loaded, order.artifact_dir))
         try:
-            candidate.load(noop_order(self._order(), source), 60.0)
+            candidate.load(order, 60.0)
             candidate.attach(arena)
             yield candidate
         finally:

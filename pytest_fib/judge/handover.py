@@ -1,94 +1,38 @@
-"""What a request costs when the solution does nothing: measured, per session, with a candidate of the same kind.
+"""What a request costs beside its calls: measured, per session, with candidates of the judge's own.
 
-A kernel leaves the caches full of its own data, and the next call finds the interpreter's gone. So between the
-requests that are measured there are others, at which the candidate that does nothing writes as much memory; and where
-a request has several calls, a further candidate of ours writes in each, and tells how long: the rest of its
-time, against that of the same candidate when it writes nothing, is what cold calls cost.
+A kernel leaves the caches full of its own data, and so does whatever else shares the machine while it works: when it
+returns, the way back is cold, and the way to the next call is. So the calls of our candidate work as well: they
+write as much memory as those of the solution have, for about as long, and tell how long they did. What is left of the
+request is the hand-over. (On a device calls work somewhere else, and ours do nothing.)
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
 
+from pytest_fib.border.idle import NO_WORK, Work
+from pytest_fib.errors import FibError
 from pytest_fib.inputs.repeating import Repeating
 from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, Interval
+from pytest_fib.judge.schedule import SHORT_NS
+from pytest_fib.measure.interval import student_t_quantile
 
-_REQUESTS, _FEWEST_REQUESTS = 24, 6
+_WARM_UP = 6  # requests at the beginning of each round
+_ROUND_CYCLES, _CYCLES = 2, 10  # of witnesses, at least in one round and at most in all
+_ORDINARY = 4  # ordinary requests before each witness
+_FEW = 3  # rounds, whose differences say how sure all are
+_NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
 _EQUAL_CALLS = 1 << 20
-_DISCARDED = 5  # of so many requests the first
-_MOST_BYTES = 64 << 20
-_ALL_BYTES = 64 << 20  # of all requests together: where one takes long, some microseconds do not matter
-_COLD_BYTES = 16 << 10  # a call that touches less leaves a first-level cache to the next
-
-_NOOP = """
-def run(*arguments):
-    pass
-"""
-# The first call of all shows the set of buffers at which memory is written. What is measured has to be short.
-_SOMETIMES_BUSY = """
-import torch
-
-memory = torch.zeros({nbytes}, dtype=torch.uint8)
-busy = None
-
-
-def run(*arguments):
-    if arguments[-1] is busy:
-        memory.add_(1)
-    elif busy is None:
-        learn(arguments[-1])
-
-
-def learn(output):
-    global busy
-    busy = output
-"""
-# Requests in which every call writes take turns with idle ones. What was measured is told while the clock of the
-# candidate runs, so that it is part of what the request is known to have worked. Calls into a library go a longer
-# way, over more memory, than calls of a Python function: tvm_ffi has a function that does nothing.
-_TAKES_TURNS = """
-import time
-import torch
-
-CALLS, TURNS, THROUGH_FFI = {calls}, {turns}, {through_ffi}
-nop, ready = None, dict()
-if THROUGH_FFI:
-    import tvm_ffi.testing
-
-    nop = tvm_ffi.get_global_func("testing.nop", allow_missing=True)
-clock = time.perf_counter_ns
-memory = torch.zeros(CALLS, {nbytes}, dtype=torch.uint8)
-times = []
-number = 0
-
-
-def run(*arguments):
-    global number
-    times.append(clock())
-    place = number % CALLS
-    if place == 0 and len(times) > 1:
-        print(sum(times[1:-1:2]) - sum(times[:-1:2]), flush=True)
-        del times[:-1]
-    if number // CALLS % TURNS:
-        memory[place].add_(1)
-    if nop is not None and place not in ready:
-        tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
-        ready[place] = list(map(tvm_ffi.from_dlpack, tensors))
-    number += 1
-    times.append(clock())
-    if nop is not None:
-        nop(*ready[place])
-"""
-_TURNS = 2
-
-
-def noop_source(nbytes: int = 0) -> str:
-    """Return a solution that does nothing, but in calls on the same set as its first writes ``nbytes`` bytes."""
-    return _SOMETIMES_BUSY.format(nbytes=nbytes) if nbytes else _NOOP
+_MOST_BYTES = 8 << 20  # that a call of ours writes: no cache that matters is larger
+_ALL_BYTES = 256 << 20  # of all requests together: where one takes long, some microseconds do not matter
+_ALL_NS = 40e6
+_LONGEST_NS = 1e6  # that a call of ours works: the hand-over of a longer one is next to nothing of it
 
 
 def bench_of_ours(bench: Bench) -> Bench:
@@ -99,7 +43,7 @@ def bench_of_ours(bench: Bench) -> Bench:
 
 @dataclass(frozen=True)
 class Handover:
-    """Nanoseconds of requests without work.
+    """Nanoseconds of requests beside their calls.
 
     Attributes
     ----------
@@ -111,6 +55,8 @@ class Handover:
         From the wake to "go", of each ordinary request.
     spread
         By how much slow ordinary requests, the 90th percentile, are above their median.
+    uncertainty
+        By how much ``ordinary`` may be wrong, with a confidence of 95 %.
     """
 
     ordinary: float = 0.0
@@ -118,118 +64,166 @@ class Handover:
     early_spread: float = 0.0
     leads: tuple[int, ...] = ()
     spread: float = 0.0
+    uncertainty: float = 0.0
 
 
-Noop = Callable[[str], AbstractContextManager[Candidate]]
+Idle = Callable[[Work], AbstractContextManager[Candidate]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose hand-over is wanted.
+
+    Attributes
+    ----------
+    calls
+        That of a request of so many calls, and of one call among those.
+    call_ns
+        What a call takes, roughly. Too much makes the hand-over look too long.
+    """
+
+    calls: int
+    call_ns: float = SHORT_NS
 
 
 @dataclass(frozen=True)
 class _Key:
-    """What a hand-over depends on; ``size`` is the power of two of the bytes of one call, of inputs and outputs."""
+    """What a hand-over depends on where nothing works in its calls."""
 
     calls: int
-    among: int
-    size: int
     gated: bool
-    through_ffi: bool
 
 
 @dataclass
 class Handovers:
-    """The hand-over by number of calls and size of outputs and inputs, measured when first needed.
+    """The hand-overs of one session."""
 
-    The size matters because a kernel drives more out of the caches the more memory it touches.
-    """
+    _known: dict[_Key, tuple[Handover, Handover]] = field(default_factory=dict)
+    _rough: dict[bool, Handover] = field(default_factory=dict)
 
-    known: dict[_Key, Handover] = field(default_factory=dict)
-
-    def roughly(self, bench: Bench, noop: Noop) -> Handover:
+    def roughly(self, bench: Bench, idle: Idle) -> Handover:
         """Return the hand-over of a request of one call, of whatever size: that of some other, if one is known."""
-        gated = bench.gate is not None
-        known = (found for key, found in self.known.items() if key.calls == 1 and key.gated == gated)
-        return next(known, None) or self.measure(bench, 1, 1, noop)
+        known = self._rough.get(bench.gate is not None)
+        return known or self.both(bench, Asked(1), idle)[1]
 
-    def measure(
-        self, bench: Bench, calls: int, among: int, noop: Noop, through_ffi: bool = False
-    ) -> Handover:
-        """Return the hand-over of a request of ``calls`` calls among others of ``among`` calls.
+    def both(self, bench: Bench, asked: Asked, idle: Idle) -> tuple[Handover, Handover]:
+        """Return the hand-over of requests of as many calls, and of one call among them.
 
-        ``through_ffi`` says that the calls to be judged go through ``tvm_ffi``.
-        ``noop`` starts a candidate of a given source, attached to the arena of ``bench``. Nothing else of a
-        solution may run meanwhile: who could slow this down would be faster by the difference.
+        A device's is measured once in a session.
         """
-        plan = bench.arena.plan
-        # Work on a device leaves this processor's caches alone.
-        size = 0 if plan.cuda else (plan.outputs.stride + plan.inputs.stride).bit_length()
-        key = _Key(calls, among, size, bench.gate is not None, through_ffi and calls > 1)
-        if key not in self.known:
-            # Who asks for several calls is going to ask for one among them, which the same candidate shows.
-            wanted = sorted({calls, 1}) if calls == among else [calls]
-            for each, found in zip(wanted, _measured(bench, wanted, among, noop, through_ffi), strict=True):
-                self.known[replace(key, calls=each, through_ffi=through_ffi and each > 1)] = found
-        return self.known[key]
+        gated = bench.gate is not None
+        key = _Key(asked.calls, gated)
+        if not (bench.arena.plan.cuda and key in self._known):
+            rounds = Rounds(bench, asked, idle)
+            rounds.make()
+            found = rounds.handover(asked.calls), rounds.handover(1)
+            self._known[key], self._rough[gated] = found, found[1]
+        return self._known[key]
 
 
-def _measured(
-    bench: Bench, wanted: Sequence[int], among: int, noop: Noop, through_ffi: bool
-) -> list[Handover]:
-    """Return the hand-over of requests of so many calls, for each of ``wanted``."""
-    plan = bench.arena.plan
-    apart = bench_of_ours(bench)
-    footprint = among * (plan.outputs.stride + plan.inputs.stride)
-    count = max(_FEWEST_REQUESTS, min(_REQUESTS, _ALL_BYTES // footprint))
-    most = max(wanted)
-    # Without a set to spare the buffers are so large that some microseconds do not matter.
-    busy = [Request(first=most)] if plan.inputs.sets > most and not plan.cuda else []
-    with noop(noop_source(min(footprint, _MOST_BYTES) if busy else 0)) as candidate:
-        idle = [
-            (
-                _idle(apart.run(candidate, [*busy, Request(calls)] * count, verify=0), busy),
-                _idle(apart.run(candidate, [*busy, Request(calls, early=True)] * count, verify=0), busy),
-            )
-            for calls in wanted
-        ]
-    cold = 0.0
-    if busy and most > 1 and footprint // among >= _COLD_BYTES:
-        source = _TAKES_TURNS.format(
-            calls=most, turns=_TURNS, nbytes=footprint // most, through_ffi=through_ffi
-        )
-        with noop(source) as candidate:
-            cold = _cold_calls(apart, candidate, most, count)
-    return [
-        _handover(ordinary, early, cold if calls > 1 else 0.0, bench.gate is not None)
-        for calls, (ordinary, early) in zip(wanted, idle, strict=True)
-    ]
+class Rounds:
+    """Rounds of requests whose calls are the judge's own, among the trials of a solution: a machine changes.
 
-
-def _handover(ordinary: Sequence[Interval], early: Sequence[Interval], cold: float, gated: bool) -> Handover:
-    usual = sorted(interval.elapsed + cold for interval in ordinary)
-    late = [interval.elapsed + cold for interval in early]
-    return Handover(
-        ordinary=statistics.median(usual),
-        # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
-        spread=usual[int((0.75 if gated else 0.9) * len(usual))] - statistics.median(usual),
-        early=statistics.median(late),
-        early_spread=statistics.median(late) - min(late),
-        leads=tuple(interval.lead for interval in ordinary),
-    )
-
-
-def _idle(intervals: Sequence[Interval], busy: Sequence[Request]) -> list[Interval]:
-    """Return the intervals that count: those between the busy ones, without the first."""
-    idle = intervals[len(busy) :: len(busy) + 1]
-    return list(idle[len(idle) // _DISCARDED :])
-
-
-def _cold_calls(bench: Bench, candidate: Candidate, calls: int, count: int) -> float:
-    """Return by how many nanoseconds a request of ``calls`` calls takes longer if each finds cold caches.
-
-    ``candidate`` takes turns. Medians differ by less than the turns that make them, hence never below zero.
+    Parameters
+    ----------
+    bench
+        Of the solution.
+    asked
+        What is wanted.
+    idle
+        Yields a candidate that does a given work, attached to the arena of ``bench``. Nothing of a solution may run
+        meanwhile: who could slow this down would be faster by the difference.
+    rounds
+        How many there are to be; ``left`` says how many still.
     """
-    intervals = bench.run(candidate, [Request(calls)] * (count * _TURNS + 1), verify=0)
-    candidate.output.drain()
-    worked = [int(line) for line in candidate.output.text().split()]
-    rest = [interval.elapsed - inside for interval, inside in zip(intervals, worked, strict=False)]
-    first = len(rest) // _DISCARDED // _TURNS * _TURNS
-    idle, busy = (statistics.median(rest[first + turn :: _TURNS]) for turn in range(_TURNS))
-    return max(0.0, busy - idle)
+
+    def __init__(self, bench: Bench, asked: Asked, idle: Idle, rounds: int = 1) -> None:
+        plan = bench.arena.plan
+        self._bench = bench_of_ours(bench)
+        self._idle = idle
+        ordinary = Request(asked.calls)
+        kinds = [Request(calls, early) for calls in {asked.calls, 1} for early in (False, True)]
+        # Witnesses are few among ordinary requests, and so is what they are held against: after one, others differ.
+        cycle = [each for kind in kinds if kind != ordinary for each in [ordinary] * _ORDINARY + [kind]]
+        per_call = plan.outputs.stride + plan.inputs.stride
+        work_ns = min(asked.call_ns, _LONGEST_NS)
+        least = [ordinary] * _WARM_UP + cycle * _ROUND_CYCLES
+        calls = sum(request.calls for request in least)
+        affordable = int(min(_ALL_BYTES / (calls * per_call), _ALL_NS / (calls * work_ns)))
+        self.left = max(1, min(rounds, affordable))
+        further = max(0, min(affordable, _CYCLES // _ROUND_CYCLES) // self.left - 1)
+        self._requests = least + cycle * (_ROUND_CYCLES * further)
+        self._work = NO_WORK
+        if not plan.cuda:  # work on a device leaves this processor's caches alone
+            self._requests.append(ordinary)  # telling takes it longer
+            self._work = Work(
+                ns=int(work_ns),
+                nbytes=min(per_call, _MOST_BYTES // asked.calls),
+                places=asked.calls,
+                calls=sum(request.calls for request in self._requests),
+            )
+        self._made: list[list[_Made]] = []
+
+    def make(self) -> None:
+        """Make one round, if it is not one too many."""
+        if self.left == 0:
+            return
+        self.left -= 1
+        with self._idle(self._work) as candidate:
+            intervals = self._bench.run(candidate, self._requests, verify=0)
+            told = list(map(int, candidate.output.take().split())) if self._work.calls else []
+        if len(told) != self._work.calls:
+            raise FibError(
+                f"idle calls told of {len(told)} of {self._work.calls} how long they took: run again, and report it "
+                "if it happens twice"
+            )
+        worked = iter(told)
+        made = [
+            _Made(request, interval, interval.elapsed - sum(islice(worked, request.calls)))
+            for request, interval in zip(self._requests, intervals, strict=True)
+        ]
+        if self._work.calls:
+            del made[-1]
+        # The one behind a witness is slower than the others, and of a solution's requests there are fewer of these.
+        self._made.append(
+            [each for before, each in pairwise(made[_WARM_UP - 1 :]) if before.request == self._requests[0]]
+        )
+
+    def handover(self, calls: int) -> Handover:
+        """Return the hand-over of requests of ``calls`` calls, as the rounds that were made show it."""
+        ordinary = [_of(Request(calls), made) for made in self._made]
+        usual = sorted(each.beside for made in ordinary for each in made)
+        late = [each.beside for made in self._made for each in _of(Request(calls, early=True), made)]
+        middle = statistics.median(usual)
+        # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
+        gated = self._bench.gate is not None
+        spread = usual[int((0.75 if gated else 0.9) * len(usual))] - middle
+        medians = [statistics.median(each.beside for each in made) for made in ordinary]
+        return Handover(
+            ordinary=middle,
+            spread=spread,
+            early=statistics.median(late),
+            early_spread=statistics.median(late) - min(late),
+            leads=tuple(each.interval.lead for made in ordinary for each in made),
+            uncertainty=_uncertainty(medians) if len(medians) >= _FEW else spread,
+        )
+
+
+def _uncertainty(medians: Sequence[float]) -> float:
+    """Return half of the interval of what the medians of rounds are around; a few of them may be disturbed."""
+    middle = statistics.median(medians)
+    deviation = _NORMAL * statistics.median(abs(each - middle) for each in medians)
+    return student_t_quantile(0.975, len(medians) - 1) * deviation / math.sqrt(len(medians))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A request, its interval, and what of that was not work."""
+
+    request: Request
+    interval: Interval
+    beside: int
+
+
+def _of(wanted: Request, made: Sequence[_Made]) -> list[_Made]:
+    return [each for each in made if each.request == wanted]

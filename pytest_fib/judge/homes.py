@@ -16,7 +16,7 @@ class Homes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._spare: tuple[tuple[Zygote, Confinement], Keeper] | None = None
-        self._trusted: dict[Zygote, Keeper] = {}
+        self._trusted: dict[tuple[Zygote, Confinement], Keeper] = {}
 
     def new(self, zygote: Zygote, confinement: Confinement) -> Keeper:
         """Return a keeper in which nobody was yet: the one that ``expect`` had made, if it is like that."""
@@ -33,9 +33,10 @@ class Homes:
 
     def trusted(self, zygote: Zygote, confinement: Confinement) -> Keeper:
         """Return the keeper of candidates that run sources of the judge's own, the same for the session."""
-        if zygote not in self._trusted:
-            self._trusted[zygote] = self._made(zygote, confinement)
-        return self._trusted[zygote]
+        kind = zygote, confinement
+        if kind not in self._trusted:
+            self._trusted[kind] = self._made(zygote, confinement)
+        return self._trusted[kind]
 
     def close(self) -> None:
         """Close the keepers that nobody else closes."""

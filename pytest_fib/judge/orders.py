@@ -6,13 +6,16 @@ import importlib.util
 import os
 import re
 import shutil
+from dataclasses import replace
+from functools import cache
 
 import torch
 
 from pytest_fib.border.arena import ITEMSIZE
+from pytest_fib.border.idle import NO_WORK, SOURCE, Work
 from pytest_fib.border.order import Order
 from pytest_fib.data.definition import Definition
-from pytest_fib.data.solution import Solution
+from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.text import escape
 from pytest_fib.errors import NoDevice, NotJudgeable
 from pytest_fib.judge.libraries import include_folders, missing_headers
@@ -170,16 +173,42 @@ def order_for(
     )
 
 
-def noop_order(order: Order, source: str) -> Order:
-    """Return the order for a solution that does nothing with the same arguments."""
+def order_of_ours(order: Order, source: str) -> Order:
+    """Return the order for ``source``, Python of the judge's own that is given the same arguments."""
     return Order(
         language="python",
-        entry_file="noop.py",
+        entry_file="ours.py",
         entry_symbol="run",
-        sources={"noop.py": source},
+        sources={"ours.py": source},
         destination_passing=True,
         inputs=order.inputs,
         outputs=order.outputs,
         artifact_dir="",
         threads=order.threads,
     )
+
+
+def idle_order(order: Order, work: Work = NO_WORK, artifact_dir: str = "") -> Order:
+    """Return the order for calls that do nothing but ``work``, compiled if there is an ``artifact_dir``."""
+    ours = order_of_ours(order, "")
+    return replace(
+        ours,
+        language="idle_cpp" if artifact_dir else "idle",
+        sources={},
+        artifact_dir=artifact_dir,
+        work=work,
+    )
+
+
+@cache
+def compiled_idle() -> LoadedSolution:
+    """Return what is built so that idle calls can go the way of C++ solutions: a solution of the judge's own."""
+    source = {"path": SOURCE.name, "content": SOURCE.read_text()}
+    raw = {
+        "name": "idle",
+        "definition": "idle",
+        "author": "pytest-fib",
+        "spec": {"language": "cpp", "target_hardware": ["cpu"], "entry_point": f"{SOURCE.name}::run"},
+        "sources": [source],
+    }
+    return LoadedSolution(Solution.model_validate(raw), SOURCE)

@@ -69,6 +69,14 @@ class Output:
         note = f"\n... {left_out} bytes left out ...\n".encode() if left_out else b""
         return _OF_THE_HARNESS.sub("", (self._head + note + tail).decode("utf-8", "replace"))
 
+    def take(self) -> str:
+        """Return what there is as text and forget it."""
+        self.drain()
+        text = self.text()
+        self._head, self._tail_bytes, self._seen = b"", 0, 0
+        self._tail.clear()
+        return text
+
     def close_write_end(self) -> None:
         """Close our copy of the writing end, so that the end of the last writer is seen."""
         if self.write_end >= 0:

@@ -19,13 +19,14 @@ from pytest_fib.judge.arena import Arena, JudgeArena
 from pytest_fib.judge.bench import Bench, Request, Tally
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
-from pytest_fib.judge.handover import Handover
+from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
-from pytest_fib.judge.trials import PROCESSOR, Latency, Slack, Trial, latency_of
+from pytest_fib.judge.trials import PROCESSOR, Latency, Slack, Trial, latency_of, per_call_ns
 from pytest_fib.measure import gate
 
 PLACES = 4  # buffers that a call may find its inputs in
 _ARENA_BYTES = 64 << 20
+_SLOW_AT_FIRST = 1.5
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,13 @@ class Stand:
     candidate
         Yields the candidate of a trial, attached, while nobody else measures on this machine.
     handover
-        Returns the hand-over of requests of so many calls among others of so many.
+        Returns the hand-over of what is asked for, and that of one call.
+    rounds
+        Returns rounds of requests, among the trials, that show the hand-over of what is asked for.
     roughly
         Returns about what the hand-over of a request of one call is.
+    stopped
+        Sees to it that a candidate that was just started does not run.
     trusted
         Yields a candidate that runs a source of the judge's own, attached.
     trial
@@ -58,8 +63,10 @@ class Stand:
     sampling: Sampling
     interpreted: bool
     candidate: Callable[[int], AbstractContextManager[Candidate]]
-    handover: Callable[[Bench, int, int], Handover]
+    handover: Callable[[Bench, Asked], tuple[Handover, Handover]]
+    rounds: Callable[[Asked], Rounds]
     roughly: Callable[[Bench], Handover]
+    stopped: Callable[[Candidate], None]
     trusted: Callable[[str], AbstractContextManager[Candidate]]
     trial: Callable[[Bench, Candidate, Schedule], Trial]
     reference_ns: Callable[[], float]
@@ -125,7 +132,7 @@ class Contest:
     probe
         Returns roughly what a call of theirs takes with a bench.
     handovers
-        Returns the hand-over of requests of so many calls, and of one.
+        Returns the hand-over of requests of so many calls, and of one, where a call takes so many nanoseconds.
     candidates
         Each yields a fresh candidate, attached and stopped.
     trusted
@@ -135,7 +142,7 @@ class Contest:
     benches: tuple[Bench, Bench]
     our_call_ns: float
     probe: Callable[[Bench], float]
-    handovers: Callable[[Bench, int], tuple[Handover, Handover]]
+    handovers: Callable[[Bench, int, float], tuple[Handover, Handover]]
     candidates: tuple[
         Callable[[Bench], AbstractContextManager[Candidate]],
         Callable[[Bench], AbstractContextManager[Candidate]],
@@ -243,17 +250,26 @@ class Processor:
         """Take latencies from "go" to "done"."""
         bench = stand.bench
         schedule: Schedule | None = None
-        single = several = Handover()
+        rounds: Rounds | None = None
         trials: list[Trial] = []
         for trial in range(stand.sampling.trials):
             with stand.candidate(trial) as candidate:
-                if schedule is None:
+                if schedule is None or rounds is None:
                     probes = bench.run(candidate, [Request()] * PROBES)
-                    schedule = stand.schedule(probes, stand.roughly(bench))
+                    rough = stand.roughly(bench)
+                    schedule = stand.schedule(probes, rough)
                     calls = schedule.calls_per_request
-                    several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
+                    call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - rough.ordinary)
+                    rounds = stand.rounds(Asked(calls, call_ns))
+                else:
+                    stand.stopped(candidate)
+                rounds.make()
                 trials.append(stand.trial(bench, candidate, schedule))
+                if len(trials) == stand.sampling.trials:
+                    rounds = _suiting(rounds, call_ns, trials, calls, stand)
         assert schedule is not None
+        assert rounds is not None
+        several, single = rounds.handover(calls), rounds.handover(1)
         return Measured(trials, schedule, Reading(several, single, PROCESSOR))
 
     def terms(self, contest: Contest, gated: bool = True) -> Terms:
@@ -261,12 +277,29 @@ class Processor:
         return free_terms(contest, PROCESSOR)
 
 
+def _suiting(rounds: Rounds, call_ns: float, trials: list[Trial], calls: int, stand: Stand) -> Rounds:
+    """Return ``rounds``, or others where calls were much faster than those that told how long they are.
+
+    A long call has a longer hand-over: who was slow at first would be faster by the difference.
+    """
+    seen = per_call_ns(trials, calls, rounds.handover(calls))
+    if seen >= call_ns / _SLOW_AT_FIRST:
+        return rounds
+    again = stand.rounds(Asked(calls, seen))
+    while again.left:
+        again.make()
+    return again
+
+
 def free_terms(contest: Contest, slack: Slack) -> Terms:
     """Return the terms of two whose calls begin when "go" is seen."""
     ours, theirs = contest.benches
     apart = replace(theirs, tally=Tally(), taken=[])
     probed = contest.probe(apart)
-    call_ns = contest.our_call_ns, max(1.0, probed - contest.handovers(ours, 1)[0].ordinary)
+    call_ns = (
+        contest.our_call_ns,
+        max(1.0, probed - contest.handovers(ours, 1, contest.our_call_ns)[0].ordinary),
+    )
     schedule = plan_schedule(
         block_sampling(call_ns),
         min(call_ns),
@@ -275,5 +308,5 @@ def free_terms(contest: Contest, slack: Slack) -> Terms:
         ours.inputs.varied,
     )
     calls = schedule.calls_per_request
-    reading = Reading(*contest.handovers(ours, calls), slack)
+    reading = Reading(*contest.handovers(ours, calls, min(call_ns)), slack)
     return Terms(contest.benches, schedule, reading, turn_of(max(call_ns) * calls))

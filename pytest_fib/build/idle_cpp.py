@@ -1,0 +1,23 @@
+"""Calls of the judge's own from C++: see ``border.idle``. They go the way that calls of C++ solutions go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_fib.border.order import Order
+from pytest_fib.build import cpp
+
+build, argument = cpp.build, cpp.argument
+
+
+def load(order: Order) -> Callable[..., Any]:
+    """Return the compiled function, which takes any arguments."""
+    import tvm_ffi
+
+    module = tvm_ffi.load_module(str(Path(order.artifact_dir) / cpp.LIBRARY))
+    work = order.work
+    module["prepare"](work.ns, work.nbytes, work.places, work.calls)
+    run: Callable[..., Any] = module["run"]
+    return run
