@@ -344,7 +344,6 @@ class Examination:
             self._handover,
             partial(self._rounds, bench),
             self._rough_handover,
-            self._stopped,
             partial(self._trusted, arena=bench.arena),
             self._trial,
             lambda: statistics.median(self._tally.reference_ns),
@@ -431,10 +430,6 @@ class Examination:
 
     def _rounds(self, bench: Bench, asked: Asked) -> Rounds:
         return Rounds(bench, asked, partial(self._idle, arena=bench.arena), self._config.sampling.trials)
-
-    def _stopped(self, candidate: Candidate) -> None:
-        candidate.await_attached(self._config.limits.timeout_s)
-        candidate.stop()
 
     def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
         """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""

@@ -23,9 +23,9 @@ from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.schedule import SHORT_NS
 from pytest_fib.measure.interval import student_t_quantile
 
-_WARM_UP = 6  # requests at the beginning of each round
-_ROUND_CYCLES, _CYCLES = 2, 10  # of witnesses, at least in one round and at most in all
-_ORDINARY = 4  # ordinary requests before each witness
+_WARM_UP = 5  # requests at the beginning of each round
+_ORDINARY = 5  # ordinary requests before each witness
+_CYCLES = 8  # of witnesses, in all rounds, if they are few
 _FEW = 3  # rounds, whose differences say how sure all are
 _NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
 _EQUAL_CALLS = 1 << 20
@@ -48,7 +48,8 @@ class Handover:
     Attributes
     ----------
     ordinary, early
-        Medians of ordinary requests and of those whose "go" comes before the wake.
+        Medians of ordinary requests and of those whose "go" comes before the wake; of the latter there are none of
+        one call among several.
     early_spread
         By how much the fastest early request is below their median.
     leads
@@ -142,17 +143,16 @@ class Rounds:
         self._bench = bench_of_ours(bench)
         self._idle = idle
         ordinary = Request(asked.calls)
-        kinds = [Request(calls, early) for calls in {asked.calls, 1} for early in (False, True)]
         # Witnesses are few among ordinary requests, and so is what they are held against: after one, others differ.
-        cycle = [each for kind in kinds if kind != ordinary for each in [ordinary] * _ORDINARY + [kind]]
+        kinds = [Request(asked.calls, early=True), *([Request()] if asked.calls > 1 else [])]
+        cycle = [each for kind in kinds for each in [ordinary] * _ORDINARY + [kind]]
         per_call = plan.outputs.stride + plan.inputs.stride
         work_ns = min(asked.call_ns, _LONGEST_NS)
-        least = [ordinary] * _WARM_UP + cycle * _ROUND_CYCLES
+        least = [ordinary] * _WARM_UP + cycle
         calls = sum(request.calls for request in least)
         affordable = int(min(_ALL_BYTES / (calls * per_call), _ALL_NS / (calls * work_ns)))
         self.left = max(1, min(rounds, affordable))
-        further = max(0, min(affordable, _CYCLES // _ROUND_CYCLES) // self.left - 1)
-        self._requests = least + cycle * (_ROUND_CYCLES * further)
+        self._requests = least + cycle * max(0, min(affordable, _CYCLES) // self.left - 1)
         self._work = NO_WORK
         if not plan.cuda:  # work on a device leaves this processor's caches alone
             self._requests.append(ordinary)  # telling takes it longer
@@ -193,7 +193,7 @@ class Rounds:
         """Return the hand-over of requests of ``calls`` calls, as the rounds that were made show it."""
         ordinary = [_of(Request(calls), made) for made in self._made]
         usual = sorted(each.beside for made in ordinary for each in made)
-        late = [each.beside for made in self._made for each in _of(Request(calls, early=True), made)]
+        late = [each.beside for made in self._made for each in _of(Request(calls, early=True), made)] or [0]
         middle = statistics.median(usual)
         # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
         gated = self._bench.gate is not None

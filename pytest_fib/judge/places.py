@@ -26,7 +26,7 @@ from pytest_fib.measure import gate
 
 PLACES = 4  # buffers that a call may find its inputs in
 _ARENA_BYTES = 64 << 20
-_SLOW_AT_FIRST = 1.5
+_SLOW_AT_FIRST = 2.0  # times as slow
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,6 @@ class Stand:
         Returns rounds of requests, among the trials, that show the hand-over of what is asked for.
     roughly
         Returns about what the hand-over of a request of one call is.
-    stopped
-        Sees to it that a candidate that was just started does not run.
     trusted
         Yields a candidate that runs a source of the judge's own, attached.
     trial
@@ -66,7 +64,6 @@ class Stand:
     handover: Callable[[Bench, Asked], tuple[Handover, Handover]]
     rounds: Callable[[Asked], Rounds]
     roughly: Callable[[Bench], Handover]
-    stopped: Callable[[Candidate], None]
     trusted: Callable[[str], AbstractContextManager[Candidate]]
     trial: Callable[[Bench, Candidate, Schedule], Trial]
     reference_ns: Callable[[], float]
@@ -254,17 +251,16 @@ class Processor:
         trials: list[Trial] = []
         for trial in range(stand.sampling.trials):
             with stand.candidate(trial) as candidate:
-                if schedule is None or rounds is None:
+                if schedule is None:
                     probes = bench.run(candidate, [Request()] * PROBES)
                     rough = stand.roughly(bench)
                     schedule = stand.schedule(probes, rough)
                     calls = schedule.calls_per_request
-                    call_ns = max(1.0, min(probe.elapsed for probe in probes[1:]) - rough.ordinary)
-                    rounds = stand.rounds(Asked(calls, call_ns))
-                else:
-                    stand.stopped(candidate)
-                rounds.make()
                 trials.append(stand.trial(bench, candidate, schedule))
+                if rounds is None:
+                    call_ns = per_call_ns(trials, calls, rough)
+                    rounds = stand.rounds(Asked(calls, call_ns))
+                rounds.make()
                 if len(trials) == stand.sampling.trials:
                     rounds = _suiting(rounds, call_ns, trials, calls, stand)
         assert schedule is not None
@@ -278,7 +274,7 @@ class Processor:
 
 
 def _suiting(rounds: Rounds, call_ns: float, trials: list[Trial], calls: int, stand: Stand) -> Rounds:
-    """Return ``rounds``, or others where calls were much faster than those that told how long they are.
+    """Return ``rounds``, or others where calls were much faster than those of the first trial.
 
     A long call has a longer hand-over: who was slow at first would be faster by the difference.
     """
