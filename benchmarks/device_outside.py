@@ -5,9 +5,12 @@
 Runs the solution's source on random inputs in this process's own memory until the clocks are up, and prints a JSON
 object of microseconds per call, from the beginning of a call's first kernel to the end of its last:
 
-* ``flushed``: twice the size of the L2 cache is written before each call; the median over calls;
-* ``rotating``: twice the size of the L2 cache is written before each request of so many calls, each of which has
-  inputs and outputs of its own, as the judge does it; the median over requests of the mean over calls;
+* ``flushed``: twice the size of the L2 cache is written before each call, which leaves lines that have to be written
+  back during the call; the median over calls;
+* ``clean``: the same, and then as much other memory is read, so that all is written back before the call;
+* ``rotating``: the cache is flushed cleanly before each request of so many calls, each of which has inputs and
+  outputs of its own, as the judge does it (whose flush is written back when the device changes to the candidate's
+  context); the median over requests of the mean over calls;
 * ``in_a_row``: one call after the other with the same inputs; the median over calls.
 
 Launches of the latter two are enqueued behind a kernel that waits, so that the device does not. What else runs is
@@ -108,9 +111,14 @@ class Outside:
         self.sets = [arguments(kernel, device) for _ in range(calls)]
         size = 2 * torch.cuda.get_device_properties(device).L2_cache_size
         self.written = torch.empty(size, dtype=torch.uint8, device=device)
+        self.read = torch.ones(size // 4, dtype=torch.float32, device=device)
 
     def flush(self) -> None:
         self.written.fill_(1)
+
+    def flush_cleanly(self) -> None:
+        self.flush()
+        self.read.sum()
 
     @staticmethod
     def wait(calls: int) -> None:
@@ -139,24 +147,25 @@ class Outside:
                 return found
         raise SystemExit(f"the profiler's records of {self.name} cannot be divided among its calls")
 
-    def flushed(self) -> float:
+    def flushed(self, flush: Callable[[], None]) -> float:
         def request() -> None:
-            self.flush()
+            flush()
             self.function(*self.sets[0])
 
-        return statistics.median(call for (call,) in self.taken(request, LEAST_CALLS, 1, 1))
+        ahead = len(spans(flush))
+        return statistics.median(call for (call,) in self.taken(request, LEAST_CALLS, ahead, 1))
 
     def rotating(self) -> float:
-        calls = len(self.sets)
+        calls, ahead = len(self.sets), len(spans(self.flush_cleanly))
 
         def request() -> None:
-            self.flush()
+            self.flush_cleanly()
             self.wait(calls)
             for tensors in self.sets:
                 self.function(*tensors)
 
         requests = max(LEAST_REQUESTS, math.ceil(LEAST_CALLS / calls))
-        return statistics.median(map(statistics.fmean, self.taken(request, requests, 2, calls)))
+        return statistics.median(map(statistics.fmean, self.taken(request, requests, ahead + 1, calls)))
 
     def in_a_row(self) -> float:
         def request() -> None:
@@ -181,7 +190,8 @@ def main() -> None:
     outside.warm_up()
     spans(outside.flush)  # the first use of CUPTI takes a while
     found = {
-        "flushed": outside.flushed(),
+        "flushed": outside.flushed(outside.flush),
+        "clean": outside.flushed(outside.flush_cleanly),
         "rotating": outside.rotating(),
         "in_a_row": outside.in_a_row(),
     }

@@ -69,7 +69,8 @@ class Lab:
             level += self.machine.bad_by
         # Latencies have a tail to the right: some samples take longer, none much less.
         noise = self.random.gamma(2.0, self.machine.sample / np.sqrt(2), samples)
-        return np.exp(level + noise)
+        samples_ns: Samples = np.exp(level + noise)
+        return samples_ns
 
     def wait(self) -> None:
         """Let the time of a block pass."""
@@ -150,7 +151,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     for name, machine in MACHINES.items():
         scatter = statistics.median(
-            statistics.stdev(Lab(machine, seed).first_stage(0.0)) for seed in range(50)
+            statistics.stdev(Lab(machine, seed).stage(0.0)) for seed in range(50)
         )
         print(f"\n{name}: a block's ratio scatters by {scatter:.1%}; how often SLOWER, of {runs}")
         print(

@@ -169,7 +169,7 @@ def judged_calls(calls: int) -> tuple[float, float]:
             for trial in measured.trials:
                 for request, interval in zip(trial.requests, trial.intervals, strict=True):
                     if request == Request(calls):
-                        seen.append((interval.elapsed - measured.several.ordinary) / calls)
+                        seen.append((interval.elapsed - measured.reading.several.ordinary) / calls)
             return measured
 
     sampling = Sampling(2, 50, 1, budget_s=None)

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 from pytest_fib.border.idle import NO_WORK, Work
 from pytest_fib.errors import FibError
@@ -25,6 +25,7 @@ from pytest_fib.measure.interval import student_t_quantile
 
 _WARM_UP = 5  # requests at the beginning of each round
 _ORDINARY = 5  # ordinary requests before each witness
+_ON_DEVICE = 20  # requests of each kind, on a device
 _CYCLES = 8  # of witnesses, in all rounds, if they are few
 _FEW = 3  # rounds, whose differences say how sure all are
 _NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
@@ -143,18 +144,22 @@ class Rounds:
         self._bench = bench_of_ours(bench)
         self._idle = idle
         ordinary = Request(asked.calls)
-        # Witnesses are few among ordinary requests, and so is what they are held against: after one, others differ.
-        kinds = [Request(asked.calls, early=True), *([Request()] if asked.calls > 1 else [])]
-        cycle = [each for kind in kinds for each in [ordinary] * _ORDINARY + [kind]]
-        per_call = plan.outputs.stride + plan.inputs.stride
-        work_ns = min(asked.call_ns, _LONGEST_NS)
-        least = [ordinary] * _WARM_UP + cycle
-        calls = sum(request.calls for request in least)
-        affordable = int(min(_ALL_BYTES / (calls * per_call), _ALL_NS / (calls * work_ns)))
-        self.left = max(1, min(rounds, affordable))
-        self._requests = least + cycle * max(0, min(affordable, _CYCLES) // self.left - 1)
-        self._work = NO_WORK
-        if not plan.cuda:  # work on a device leaves this processor's caches alone
+        witnesses = [Request(asked.calls, early=True), *([Request()] if asked.calls > 1 else [])]
+        self.left, self._work = 1, NO_WORK
+        if plan.cuda:
+            # An early request changes several behind it, of which a solution has few.
+            each = [[kind] * _ON_DEVICE for kind in (ordinary, *witnesses)]
+            self._requests = [ordinary] * _WARM_UP + list(chain.from_iterable(each))
+        else:
+            # Witnesses are few among ordinary requests, and so is what they are held against.
+            cycle = [each for kind in witnesses for each in [ordinary] * _ORDINARY + [kind]]
+            per_call = plan.outputs.stride + plan.inputs.stride
+            work_ns = min(asked.call_ns, _LONGEST_NS)
+            least = [ordinary] * _WARM_UP + cycle
+            calls = sum(request.calls for request in least)
+            affordable = int(min(_ALL_BYTES / (calls * per_call), _ALL_NS / (calls * work_ns)))
+            self.left = max(1, min(rounds, affordable))
+            self._requests = least + cycle * max(0, min(affordable, _CYCLES) // self.left - 1)
             self._requests.append(ordinary)  # telling takes it longer
             self._work = Work(
                 ns=int(work_ns),
@@ -185,8 +190,13 @@ class Rounds:
         if self._work.calls:
             del made[-1]
         # The one behind a witness is slower than the others, and of a solution's requests there are fewer of these.
+        ordinary = self._requests[0]
         self._made.append(
-            [each for before, each in pairwise(made[_WARM_UP - 1 :]) if before.request == self._requests[0]]
+            [
+                each
+                for before, each in pairwise(made[_WARM_UP - 1 :])
+                if each.request != ordinary or before.request == ordinary
+            ]
         )
 
     def handover(self, calls: int) -> Handover:

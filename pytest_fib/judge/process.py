@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -10,6 +11,7 @@ import time
 from typing import NoReturn
 
 from pytest_fib.border.wire import Failure, Kind, Message, WireError, pair, receive, send
+from pytest_fib.errors import FibError
 from pytest_fib.judge.failures import (
     STATUS_OF,
     CandidateDied,
@@ -32,7 +34,7 @@ class Process:
         self.output = Output()
         self._sock, theirs = pair()
         with theirs:
-            self.pid = keeper.fork(theirs, self.output.write_end, memory_bytes, cores)
+            self._forked = keeper.fork(theirs, self.output.write_end, memory_bytes, cores)
         self.output.close_write_end()
         self._poll = select.poll()
         for fd in (self._sock.fileno(), self.output.fileno, keeper.fileno):
@@ -41,6 +43,11 @@ class Process:
         self._host_pid = -1
         self.alive = True
         self.layers = ""
+
+    @property
+    def pid(self) -> int:
+        """The process id, as the keeper sees it."""
+        return self._forked.pid
 
     def sandbox(self) -> tuple[tuple[str, bool, str], ...]:
         """Return the layers of the sandbox: name, whether it holds, and why not (or a remark)."""
@@ -133,7 +140,8 @@ class Process:
         """End the process and keep what it printed; it may take its time to go, see ``settle``."""
         if self.alive:
             self.alive = False
-            self._keeper.kill(self.pid)
+            with contextlib.suppress(FibError):  # if who forks is gone, everybody is
+                self._keeper.kill(self.pid)
             if self._freezer is not None:
                 self._freezer.close()
             self.output.drain()

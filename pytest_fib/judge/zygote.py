@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,27 @@ class ZygoteKind:
         return environment
 
 
+class Forked:
+    """A process that a server was asked to fork; the judge does something else until it wants to know who it is."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self._server = server
+        self.answer: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id, as the server sees it.
+
+        Raises
+        ------
+        FibError
+            If the server is gone.
+        """
+        while self.answer is None:
+            self._server.listen()
+        return self.answer
+
+
 class ForkServer:
     """A process of ours that forks others on request: a zygote or a keeper, seen from the judge."""
 
@@ -82,6 +104,7 @@ class ForkServer:
         self._sock = sock
         self._exits: dict[int, int] = {}
         self._dying: set[int] = set()
+        self._asked: deque[Forked] = deque()
 
     @property
     def fileno(self) -> int:
@@ -122,49 +145,66 @@ class ForkServer:
                 return None
         return self._exits[pid]
 
-    def _request(self, message: Message, fds: tuple[int, ...]) -> int:
-        """Ask for a fork and return its process id."""
+    def listen(self) -> None:
+        """Wait for one message.
+
+        Raises
+        ------
+        FibError
+            If the server is gone.
+        """
+        try:
+            self._note(receive(self._sock))
+        except (OSError, WireError) as error:
+            raise _gone(error) from None
+
+    def _request(self, message: Message, fds: tuple[int, ...]) -> Forked:
+        """Ask for a fork."""
         try:
             send(self._sock, message, fds)
-            while True:
-                answer = receive(self._sock)
-                if answer.kind == Kind.FORKED:
-                    return answer.a
-                self._note(answer)
         except (OSError, WireError) as error:
-            raise FibError(
-                f"the process that forks candidates is gone ({error}): run again, and report it if it happens twice"
-            ) from None
+            raise _gone(error) from None
+        forked = Forked(self)
+        self._asked.append(forked)
+        return forked
 
     def _note(self, message: Message) -> None:
         if message.kind == Kind.EXITED:
             self._exits[message.a] = message.b
+        elif message.kind == Kind.FORKED:
+            self._asked.popleft().answer = message.a
+
+
+def _gone(error: Exception) -> FibError:
+    return FibError(
+        f"the process that forks candidates is gone ({error}): run again, and report it if it happens twice"
+    )
 
 
 class Keeper(ForkServer):
     """Process 1 of namespaces of its own, in which the candidates of one solution live and die."""
 
-    def __init__(self, zygote: Zygote, pid: int, sock: socket.socket) -> None:
+    def __init__(self, zygote: Zygote, forked: Forked, sock: socket.socket) -> None:
         super().__init__(sock)
         self._zygote = zygote
-        self._pid = pid
+        self._forked = forked
 
-    def fork(self, control: socket.socket, output: int, memory_bytes: int, cores: set[int] | None) -> int:
-        """Fork a candidate that talks over ``control`` and prints to ``output``; return its id in the keeper."""
+    def fork(self, control: socket.socket, output: int, memory_bytes: int, cores: set[int] | None) -> Forked:
+        """Fork a candidate that talks over ``control`` and prints to ``output``; its id is that in the keeper."""
         mask = sum(1 << core for core in cores or () if core < 64)
         return self._request(Message(Kind.FORK, b=memory_bytes, c=mask), (control.fileno(), output))
 
     def freezer(self) -> Freezer:
         """Return what stops the candidates of this keeper; there has to be one already."""
         # The zygote's child only waits for its own child, which is the keeper.
-        return Freezer(children(self._pid)[0])
+        return Freezer(children(self._forked.pid)[0])
 
     def close(self) -> None:
         """End the namespaces and everything in them; the zygote's ``settle`` waits for it."""
         if self._sock.fileno() >= 0:
             # Process 1 sees the end of the connection, ends everybody in the namespaces and then itself.
             self._sock.close()
-            self._zygote.await_end(self._pid)
+            self._zygote.await_end(self._forked.pid)
 
     def settle(self) -> None:
         """Wait for the end of killed candidates, and of keepers that were closed."""
@@ -247,10 +287,10 @@ class Zygote(ForkServer):
         policy = memory_file_of_text(confinement.to_text())
         try:
             with theirs:
-                pid = self._request(Message(Kind.KEEP), (theirs.fileno(), policy))
+                forked = self._request(Message(Kind.KEEP), (theirs.fileno(), policy))
         finally:
             os.close(policy)
-        return Keeper(self, pid, ours)
+        return Keeper(self, forked, ours)
 
     def close(self) -> None:
         """End the zygote and everything that it forked."""

@@ -57,7 +57,7 @@ def child(keeper: Keeper) -> Iterator[Child]:
     ours, theirs = pair()
     output = Output()
     with theirs:
-        pid = keeper.fork(theirs, output.write_end, 1 << 30, None)
+        pid = keeper.fork(theirs, output.write_end, 1 << 30, None).pid
     yield Child(pid, ours, output)
     ours.close()
     output.close()
@@ -111,7 +111,7 @@ def test_keepers_and_candidates_go_with_their_zygote() -> None:
         ours, theirs = pair()
         output = Output()
         with theirs:
-            child = Child(keeper.fork(theirs, output.write_end, 1 << 30, None), ours, output)
+            child = Child(keeper.fork(theirs, output.write_end, 1 << 30, None).pid, ours, output)
         receive(ours)
     assert child.is_gone()
     keeper.close()
