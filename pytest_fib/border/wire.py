@@ -146,7 +146,10 @@ def receive_with_fds(sock: socket.socket) -> tuple[Message, list[int]]:
         If the other side is gone or what it sent is not a message.
     """
     size = _HEADER.size + MAX_TEXT + 1
-    raw, ancillary, _flags, _address = sock.recvmsg(size, socket.CMSG_SPACE(MAX_FDS * 4))
+    try:
+        raw, ancillary, _flags, _address = sock.recvmsg(size, socket.CMSG_SPACE(MAX_FDS * 4))
+    except ConnectionResetError as error:  # it closed its end with a message of ours unread
+        raise WireError("the other side is gone") from error
     fds: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

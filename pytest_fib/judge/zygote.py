@@ -204,7 +204,8 @@ class Keeper(ForkServer):
         if self._sock.fileno() >= 0:
             # Process 1 sees the end of the connection, ends everybody in the namespaces and then itself.
             self._sock.close()
-            self._zygote.await_end(self._forked.pid)
+            with contextlib.suppress(FibError):  # if the zygote is gone, its keepers are
+                self._zygote.await_end(self._forked.pid)
 
     def settle(self) -> None:
         """Wait for the end of killed candidates, and of keepers that were closed."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -92,3 +94,12 @@ def test_a_closed_connection_is_a_wire_error() -> None:
     theirs.close()
     with ours, pytest.raises(WireError):
         receive(ours)
+
+
+@pytest.mark.parametrize("read", [receive, receive_with_fds])
+def test_who_hangs_up_with_something_unread_is_gone_as_well(read: Callable[[Any], object]) -> None:
+    ours, theirs = pair()
+    send(theirs, Message(Kind.READY))
+    ours.close()
+    with theirs, pytest.raises(WireError, match="the other side is gone"):
+        read(theirs)
