@@ -7,9 +7,10 @@ about 1 ms (all of them, or those named, by any part of the name). Each is judge
 in a process without a judge, on inputs of its own, under ``torch.profiler`` (``device_outside.py`` says how), with as
 many calls to a request as the judge had. Printed are, in microseconds,
 
-* outside: the L2 cache flushed before each call, without and with its lines written back before the call; flushed
-  once and then rotating through as many sets of inputs and outputs, which is what the judge does; in a row with the
-  same inputs;
+* outside: the L2 cache flushed before each call, without and with its lines written back before the call, and after
+  two idle milliseconds (a device's power and clocks depend on what it did before); held for some milliseconds,
+  flushed once, and rotating through as many sets of inputs and outputs, which is what the judge does; in a row with
+  the same inputs;
 * judged: the evaluation whose median is the middle one, with its interval, the lowest and highest median, the clock;
 * the judged median less the rotating one, and whether it is within 2 % + 0.2 µs of CUPTI's.
 
@@ -34,14 +35,15 @@ from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling
 NAMES = (
     "rmsnorm 64x4096",
     *("copy 0.5 MB", "copy 4 MB", "copy 64 MB"),
-    *("matmul 512", "matmul 4096"),
+    *("matmul 512", "matmul 2048", "matmul 4096"),
     "1 ms",
 )
+OTHER_WAYS = ("clean", "idle", "rotating", "in_a_row")
 SHARE, FIXED_US = 0.02, 0.2
 OUTSIDE = Path(__file__).with_name("device_outside.py")
 HEAD = (
-    f"{'':16}{'outside: flushed':>17}{'clean':>10}{'rotating':>10}{'in a row':>10}   {'judged':>9}  {'interval':24}"
-    f"{'evaluations':24}{'calls':>5}  {'clock':6} difference"
+    f"{'':16}{'outside: flushed':>17}{'clean':>10}{'idle':>10}{'rotating':>10}{'in a row':>10}   {'judged':>9}  "
+    f"{'interval':24}{'evaluations':24}{'calls':>5}  {'clock':6} difference"
 )
 
 
@@ -81,10 +83,10 @@ def compare(session: JudgeSession, kernel: Kernel, evaluations: int, device: str
     timings = judged(session, kernel, evaluations)
     middle = timings[len(timings) // 2]
     got, near = middle.median_ms * 1e3, None
-    columns, difference = f"{'':47}", ""
+    columns, difference = f"{'':57}", ""
     if device != "cpu":
         found = outside(kernel, middle.calls_per_request, device)
-        columns = f"{found['flushed']:17.3f}{found['clean']:10.3f}{found['rotating']:10.3f}{found['in_a_row']:10.3f}"
+        columns = f"{found['flushed']:17.3f}" + "".join(f"{found[way]:10.3f}" for way in OTHER_WAYS)
         apart = got - found["rotating"]
         near = abs(apart) <= SHARE * found["rotating"] + FIXED_US
         difference = f"{apart:+.3f} ({apart / found['rotating']:+.2%}), {'within' if near else 'NOT WITHIN'}"

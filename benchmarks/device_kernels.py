@@ -207,7 +207,7 @@ KERNELS = {
         Kernel(f"rmsnorm 64x{HIDDEN}", RMSNORM, RMSNORM_TRITON, {"batch_size": 64}),
         *(_rows("copy", COPY, COPY_TRITON, mib) for mib in (0.5, 4, 64)),
         *(_rows("addition", ADDITION, ADDITION_TORCH, mib) for mib in (0.5, 64)),
-        *(_product(size) for size in (512, 4096)),
+        *(_product(size) for size in (512, 2048, 4096)),
         Kernel("1 ms", LONG, LONG_TRITON, {"rows": 132}),
     )
 }

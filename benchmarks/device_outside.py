@@ -8,9 +8,11 @@ object of microseconds per call, from the beginning of a call's first kernel to 
 * ``flushed``: twice the size of the L2 cache is written before each call, which leaves lines that have to be written
   back during the call; the median over calls;
 * ``clean``: the same, and then as much other memory is read, so that all is written back before the call;
-* ``rotating``: the cache is flushed cleanly before each request of so many calls, each of which has inputs and
-  outputs of its own, as the judge does it (whose flush is written back when the device changes to the candidate's
-  context); the median over requests of the mean over calls;
+* ``idle``: the cache is flushed, and the device has nothing to do for 2 ms before each call; the median over calls;
+* ``rotating``: as the judge does it: the device is held by a kernel that waits for some milliseconds, twice the size
+  of the L2 cache is written, and so many calls are made, each with inputs and outputs of its own; the median over
+  requests of the mean over calls. (A large product takes several percent longer where the device was idle or busy
+  with another product before than where it was held: its power is managed.)
 * ``in_a_row``: one call after the other with the same inputs; the median over calls.
 
 Launches of the latter two are enqueued behind a kernel that waits, so that the device does not. What else runs is
@@ -39,6 +41,8 @@ WARM_S = 0.5
 LEAST_CALLS, LEAST_REQUESTS, IN_A_ROW = 60, 7, 200
 WAITING_CYCLES = 60_000  # per call that is enqueued meanwhile: some 30 µs
 ATTEMPTS = 3
+IDLE_S = 0.002
+HELD_CYCLES = 8_000_000  # some 4 ms
 ON_DEVICE = {"kernel", "gpu_memcpy", "gpu_memset"}
 
 Span = tuple[float, float]
@@ -155,17 +159,28 @@ class Outside:
         ahead = len(spans(flush))
         return statistics.median(call for (call,) in self.taken(request, LEAST_CALLS, ahead, 1))
 
+    def after_idling(self) -> float:
+        def request() -> None:
+            self.flush()
+            torch.cuda.synchronize()
+            time.sleep(IDLE_S)
+            self.wait(1)
+            self.function(*self.sets[0])
+
+        return statistics.median(call for (call,) in self.taken(request, LEAST_CALLS, 2, 1))
+
     def rotating(self) -> float:
-        calls, ahead = len(self.sets), len(spans(self.flush_cleanly))
+        calls = len(self.sets)
 
         def request() -> None:
-            self.flush_cleanly()
+            torch.cuda._sleep(HELD_CYCLES)  # type: ignore[no-untyped-call]
+            self.flush()
             self.wait(calls)
             for tensors in self.sets:
                 self.function(*tensors)
 
         requests = max(LEAST_REQUESTS, math.ceil(LEAST_CALLS / calls))
-        return statistics.median(map(statistics.fmean, self.taken(request, requests, ahead + 1, calls)))
+        return statistics.median(map(statistics.fmean, self.taken(request, requests, 3, calls)))
 
     def in_a_row(self) -> float:
         def request() -> None:
@@ -192,6 +207,7 @@ def main() -> None:
     found = {
         "flushed": outside.flushed(outside.flush),
         "clean": outside.flushed(outside.flush_cleanly),
+        "idle": outside.after_idling(),
         "rotating": outside.rotating(),
         "in_a_row": outside.in_a_row(),
     }

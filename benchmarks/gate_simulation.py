@@ -150,9 +150,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=400, help="comparisons for each number (default: 400)")
     runs = parser.parse_args().runs
     for name, machine in MACHINES.items():
-        scatter = statistics.median(
-            statistics.stdev(Lab(machine, seed).stage(0.0)) for seed in range(50)
-        )
+        scatter = statistics.median(statistics.stdev(Lab(machine, seed).stage(0.0)) for seed in range(50))
         print(f"\n{name}: a block's ratio scatters by {scatter:.1%}; how often SLOWER, of {runs}")
         print(
             f"{'rule':26}"

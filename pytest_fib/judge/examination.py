@@ -37,7 +37,7 @@ from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.orders import idle_order, is_torch_extension, order_for, order_of_ours
-from pytest_fib.judge.places import PLACES, Measured, Stand
+from pytest_fib.judge.places import PLACES, ROUND_EVERY, Measured, Stand
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
 from pytest_fib.judge.schedule import Schedule
@@ -429,7 +429,8 @@ class Examination:
         return self._session.handovers.roughly(bench, partial(self._idle, arena=bench.arena))
 
     def _rounds(self, bench: Bench, asked: Asked) -> Rounds:
-        return Rounds(bench, asked, partial(self._idle, arena=bench.arena), self._config.sampling.trials)
+        rounds = math.ceil(self._config.sampling.trials / ROUND_EVERY)
+        return Rounds(bench, asked, partial(self._idle, arena=bench.arena), rounds)
 
     def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
         """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""

@@ -26,7 +26,7 @@ from pytest_fib.measure.interval import student_t_quantile
 _WARM_UP = 5  # requests at the beginning of each round
 _ORDINARY = 5  # ordinary requests before each witness
 _ON_DEVICE = 20  # requests of each kind, on a device
-_CYCLES = 8  # of witnesses, in all rounds, if they are few
+_CYCLES = 5  # of witnesses, in all rounds, if they are few
 _FEW = 3  # rounds, whose differences say how sure all are
 _NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
 _EQUAL_CALLS = 1 << 20

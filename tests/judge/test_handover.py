@@ -192,7 +192,7 @@ def test_one_candidate_of_ours_shows_it_for_all_workloads(
         assert evaluation.timing.handover_ms > 0
     assert len({pid for _, pid in made}) == 1
     assert len({work.nbytes for work, _ in made}) >= 2
-    assert len(made) >= 9
+    assert len(made) >= 6
 
 
 def test_who_is_slow_in_the_first_trial_is_not_faster_for_it() -> None:
