@@ -113,6 +113,21 @@ ATTACKS = (
                 @HONEST@
             """,
     ),
+    # What is measured with calls as long as the first ones would be too long for those that follow.
+    Attack(
+        family=19,
+        name="slow_in_the_first_trial",
+        problem="project",
+        honest_path=True,
+        source="""
+            import os, time, torch
+            first = os.getpid() <= 3
+            def run(x, w, b, y):
+                if first:
+                    time.sleep(0.003)
+                @HONEST@
+            """,
+    ),
     Attack(
         family=19,
         name="busy_while_the_hand_over_is_measured",
