@@ -55,6 +55,7 @@ _LONG_WAIT_S = 5.0
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
 _AT_ONCE = 4  # further requests between two looks at the time
 _FURTHER_S = 2.0
+_MOST_KEPT_BYTES = 256 << 20
 _ELSEWHERE = 0.125  # share of the requests that do not use the first; they and the next find colder caches
 
 
@@ -435,9 +436,11 @@ class Examination:
     def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
         """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""
         order = idle_order(self._order(), work, self._idle_artifact)
-        # One that waits on a device would have a context there.
-        own = self._ours if self._session.place.is_device else partial(self._session.idler, self._loaded)
-        return own(order, arena)
+        nbytes = arena.plan.inputs.nbytes + arena.plan.outputs.nbytes
+        # One that waits for the next workload has a context on the device, and the memory of this one.
+        if self._session.place.is_device or nbytes > _MOST_KEPT_BYTES:
+            return self._ours(order, arena)
+        return self._session.idler(self._loaded, order, arena)
 
     def _trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:
         """Return a candidate that has loaded ``source``, which is the judge's own, and mapped ``arena``."""

@@ -57,3 +57,13 @@ def test_the_beginning_and_the_end_are_kept() -> None:
     assert text.endswith("end")
     assert "bytes left out" in text
     assert len(text) < 34_000
+
+
+def test_what_is_taken_is_forgotten() -> None:
+    output = Output()
+    os.write(output.write_end, b"first")
+    assert output.take() == "first"
+    os.write(output.write_end, b"second")
+    assert output.take() == "second"
+    assert output.take() == ""
+    output.close()
