@@ -104,14 +104,17 @@ def test_candidates_go_with_their_keeper(keeper: Keeper, child: Child) -> None:
     assert child.is_gone()
 
 
-def test_keepers_and_candidates_go_with_their_zygote() -> None:
+@pytest.mark.parametrize("read", [True, False], ids=["all read", "messages unread"])
+def test_keepers_and_candidates_go_with_their_zygote(read: bool) -> None:
+    """Where the judge leaves messages unread, its end of a connection breaks and is not just closed."""
     with Zygote(KIND) as zygote:
         zygote.wait_ready()
         keeper = zygote.keep(Confinement())
         ours, theirs = pair()
         output = Output()
         with theirs:
-            child = Child(keeper.fork(theirs, output.write_end, 1 << 30, None).pid, ours, output)
+            forked = keeper.fork(theirs, output.write_end, 1 << 30, None)
+        child = Child(forked.pid if read else 0, ours, output)
         receive(ours)
     assert child.is_gone()
     keeper.close()
@@ -125,20 +128,3 @@ def test_the_environment_is_made_from_scratch(monkeypatch: pytest.MonkeyPatch) -
     assert "API_TOKEN" not in environment
     assert environment["TRITON_INTERPRET"] == "1"
     assert set(environment) & {"HOME", "PATH", "LANG"} == {"HOME", "PATH", "LANG"}
-
-
-def test_a_judge_that_leaves_without_reading_leaves_nobody() -> None:
-    """Its end of a connection breaks then, and is not just closed."""
-    with Zygote(KIND) as zygote:
-        zygote.wait_ready()
-        keeper = zygote.keep(Confinement())
-        ours, theirs = pair()
-        output = Output()
-        with theirs:
-            keeper.fork(theirs, output.write_end, 1 << 30, None)
-        child = Child(0, ours, output)
-        receive(ours)
-    assert child.is_gone()
-    keeper.close()
-    ours.close()
-    output.close()
