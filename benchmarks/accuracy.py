@@ -303,7 +303,7 @@ def ratios(rows: list[tuple[float, float, float]], to: int) -> str:
 def a_a(session: JudgeSession, pairs: int) -> None:
     """Print how often two runs of one solution are told apart; the kernels take turns."""
     holds: dict[str, list[bool]] = {name: [] for name in A_A}
-    halves = []
+    halves: dict[str, list[float]] = {name: [] for name in A_A}
     for number in range(pairs):
         name = list(A_A)[number % len(A_A)]
         logs, clock = [], 0.0
@@ -316,12 +316,15 @@ def a_a(session: JudgeSession, pairs: int) -> None:
         half = quantile * statistics.stdev(difference) / math.sqrt(len(difference))
         half = math.hypot(half, clock)  # as in the interval of each
         holds[name].append(abs(statistics.fmean(difference)) <= half)
-        halves.append(half)
+        halves[name].append(half)
     for name, held in holds.items():
-        print(f"  {name}: {sum(held)} of {len(held)}")
+        print(
+            f"  {name}: {sum(held)} of {len(held)}, median half-width {statistics.median(halves[name]):.2%}"
+        )
+    widths = [half for each in halves.values() for half in each]
     print(
         f"A/A: the interval of the difference holds 0 in {sum(map(sum, holds.values()))} of {pairs} pairs; "
-        f"median half-width {statistics.median(halves):.2%}"
+        f"median half-width {statistics.median(widths):.2%}"
     )
 
 

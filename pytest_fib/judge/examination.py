@@ -431,7 +431,8 @@ class Examination:
 
     def _rounds(self, bench: Bench, asked: Asked) -> Rounds:
         rounds = math.ceil(self._config.sampling.trials / ROUND_EVERY)
-        return Rounds(bench, asked, partial(self._idle, arena=bench.arena), rounds)
+        idle = partial(self._idle, arena=bench.arena)
+        return Rounds(bench, asked, idle, self._session.handovers.apart, rounds)
 
     def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
         """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""

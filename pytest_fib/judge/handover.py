@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -27,8 +28,8 @@ _WARM_UP = 5  # requests at the beginning of each round
 _ORDINARY = 5  # ordinary requests before each witness
 _ON_DEVICE = 20  # requests of each kind, on a device
 _CYCLES = 5  # of witnesses, in all rounds, if they are few
-_FEW = 3  # rounds, whose differences say how sure all are
-_NORMAL = 1.4826  # standard deviations of a normal distribution in its median absolute deviation
+_REMEMBERED = 64  # by how far so many neighbouring rounds were apart, of whatever workload
+_APART = 0.954  # median distance of two normal numbers, in standard deviations
 _EQUAL_CALLS = 1 << 20
 _MOST_BYTES = 8 << 20  # that a call of ours writes: no cache that matters is larger
 _ALL_BYTES = 256 << 20  # of all requests together: where one takes long, some microseconds do not matter
@@ -98,8 +99,15 @@ class _Key:
 
 @dataclass
 class Handovers:
-    """The hand-overs of one session."""
+    """The hand-overs of one session.
 
+    Attributes
+    ----------
+    apart
+        Nanoseconds between the medians of neighbouring rounds: a few rounds of one workload alone would say little.
+    """
+
+    apart: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     _known: dict[_Key, tuple[Handover, Handover]] = field(default_factory=dict)
     _rough: dict[bool, Handover] = field(default_factory=dict)
 
@@ -116,7 +124,7 @@ class Handovers:
         gated = bench.gate is not None
         key = _Key(asked.calls, gated)
         if not (bench.arena.plan.cuda and key in self._known):
-            rounds = Rounds(bench, asked, idle)
+            rounds = Rounds(bench, asked, idle, self.apart)
             rounds.make()
             found = rounds.handover(asked.calls), rounds.handover(1)
             self._known[key], self._rough[gated] = found, found[1]
@@ -135,14 +143,18 @@ class Rounds:
     idle
         Yields a candidate that does a given work, attached to the arena of ``bench``. Nothing of a solution may run
         meanwhile: who could slow this down would be faster by the difference.
+    apart
+        As in ``Handovers``; what these rounds say is added.
     rounds
         How many there are to be; ``left`` says how many still.
     """
 
-    def __init__(self, bench: Bench, asked: Asked, idle: Idle, rounds: int = 1) -> None:
+    def __init__(self, bench: Bench, asked: Asked, idle: Idle, apart: deque[float], rounds: int = 1) -> None:
         plan = bench.arena.plan
         self._bench = bench_of_ours(bench)
         self._idle = idle
+        self._apart = apart
+        self._medians: list[float] = []
         ordinary = Request(asked.calls)
         witnesses = [Request(asked.calls, early=True), *([Request()] if asked.calls > 1 else [])]
         self.left, self._work = 1, NO_WORK
@@ -191,13 +203,15 @@ class Rounds:
             del made[-1]
         # The one behind a witness is slower than the others, and of a solution's requests there are fewer of these.
         ordinary = self._requests[0]
-        self._made.append(
-            [
-                each
-                for before, each in pairwise(made[_WARM_UP - 1 :])
-                if each.request != ordinary or before.request == ordinary
-            ]
-        )
+        kept = [
+            each
+            for before, each in pairwise(made[_WARM_UP - 1 :])
+            if each.request != ordinary or before.request == ordinary
+        ]
+        self._made.append(kept)
+        self._medians.append(statistics.median(each.beside for each in _of(ordinary, kept)))
+        if len(self._medians) > 1:
+            self._apart.append(abs(self._medians[-1] - self._medians[-2]))
 
     def handover(self, calls: int) -> Handover:
         """Return the hand-over of requests of ``calls`` calls, as the rounds that were made show it."""
@@ -208,22 +222,19 @@ class Rounds:
         # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
         gated = self._bench.gate is not None
         spread = usual[int((0.75 if gated else 0.9) * len(usual))] - middle
-        medians = [statistics.median(each.beside for each in made) for made in ordinary]
         return Handover(
             ordinary=middle,
             spread=spread,
             early=statistics.median(late),
             early_spread=statistics.median(late) - min(late),
             leads=tuple(each.interval.lead for made in ordinary for each in made),
-            uncertainty=_uncertainty(medians) if len(medians) >= _FEW else spread,
+            uncertainty=self._uncertainty() if len(self._medians) > 1 else spread,
         )
 
-
-def _uncertainty(medians: Sequence[float]) -> float:
-    """Return half of the interval of what the medians of rounds are around; a few of them may be disturbed."""
-    middle = statistics.median(medians)
-    deviation = _NORMAL * statistics.median(abs(each - middle) for each in medians)
-    return student_t_quantile(0.975, len(medians) - 1) * deviation / math.sqrt(len(medians))
+    def _uncertainty(self) -> float:
+        """Return half of the interval of the median of all rounds, from how far rounds are apart in this session."""
+        deviation = statistics.median(self._apart) / _APART
+        return student_t_quantile(0.975, len(self._apart)) * deviation / math.sqrt(len(self._medians))
 
 
 @dataclass(frozen=True)

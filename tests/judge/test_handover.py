@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -68,8 +69,9 @@ def bench_as_it_is(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
         monkeypatch.setattr(handover, "bench_of_ours", lambda bench: bench)
 
 
-def rounds_of(machine: Machine, asked: Asked, count: int = 1) -> Rounds:
-    rounds = Rounds(machine, asked, machine.idle, count)  # type: ignore[arg-type]
+def rounds_of(machine: Machine, asked: Asked, count: int = 1, apart: deque[float] | None = None) -> Rounds:
+    apart = deque() if apart is None else apart
+    rounds = Rounds(machine, asked, machine.idle, apart, count)  # type: ignore[arg-type]
     while rounds.left:
         rounds.make()
     return rounds
@@ -100,15 +102,24 @@ def test_witnesses_are_few_among_ordinary_requests() -> None:
 
 def test_one_disturbed_round_changes_nothing() -> None:
     machine = Machine(disturbed=lambda number: 50_000 if number == 3 else 10 * number)
-    found = rounds_of(machine, Asked(1), 5).handover(1)
+    found = rounds_of(machine, Asked(1), 5, deque([10.0] * 20)).handover(1)
     assert found.ordinary == 1020
-    assert 10 < found.uncertainty < 100
+    assert 5 < found.uncertainty < 20
 
 
 def test_rounds_that_differ_leave_doubt() -> None:
     sure = rounds_of(Machine(disturbed=lambda number: 10 * number), Asked(1), 5).handover(1)
     unsure = rounds_of(Machine(disturbed=lambda number: 100 * number), Asked(1), 5).handover(1)
     assert unsure.uncertainty == pytest.approx(10 * sure.uncertainty)
+
+
+def test_how_far_rounds_are_apart_is_known_from_other_workloads() -> None:
+    apart: deque[float] = deque([20.0] * 60)
+    alone = rounds_of(Machine(disturbed=lambda number: 20 * number), Asked(1), 3).handover(1)
+    among = rounds_of(Machine(disturbed=lambda number: 20 * number), Asked(1), 3, apart).handover(1)
+    assert len(apart) == 62
+    assert 20 < among.uncertainty < alone.uncertainty < 100
+    assert among.uncertainty == pytest.approx(2.0 * 20 / 0.954 / 3**0.5, rel=0.01)
 
 
 def test_long_calls_are_asked_about_less_often() -> None:
