@@ -6,27 +6,41 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <numeric>
 #include <vector>
 
 namespace {
 constexpr size_t kChunk = 4096;  // written between two looks at the clock
-int64_t ns = 0, calls = 0;
-size_t nbytes = 0, places = 1;
+int64_t ns = 0;
+size_t nbytes = 0, places = 1, calls = 0;
+std::vector<size_t> requests;
 std::vector<char> memory;
-std::vector<int64_t> worked;
+std::vector<int64_t> worked;  // by call
 
 int64_t now() {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
 }
+
+void tell() {
+  auto call = worked.begin();
+  for (const size_t size : requests) {
+    std::printf("%lld ", static_cast<long long>(std::accumulate(call, call + size, int64_t{0})));
+    call += size;
+  }
+  std::printf("\n");
+  std::fflush(stdout);
+}
 }  // namespace
 
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_prepare(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_prepare(void*, const TVMFFIAny* arguments, int32_t count, TVMFFIAny*) {
   ns = arguments[0].v_int64;
   nbytes = arguments[1].v_int64;
   places = arguments[2].v_int64;
-  calls = arguments[3].v_int64;
+  requests.clear();
+  for (int32_t index = 3; index < count; ++index) requests.push_back(arguments[index].v_int64);
+  calls = std::accumulate(requests.begin(), requests.end(), size_t{0});
   memory.assign((nbytes ? nbytes : 1) * places, 0);
   worked.clear();
   worked.reserve(calls);
@@ -48,10 +62,8 @@ extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_run(void*, const TVMFFIAny*, int32_t
     end = now();
   } while (written < nbytes || end - start < ns);
   worked.push_back(end - start);
-  if (static_cast<int64_t>(worked.size()) == calls) {
-    for (const int64_t each : worked) std::printf("%lld ", static_cast<long long>(each));
-    std::printf("\n");
-    std::fflush(stdout);
+  if (worked.size() == calls) {
+    tell();
     worked.clear();
   }
   return 0;

@@ -19,14 +19,15 @@ class Work:
         For how many nanoseconds it works at least, and how many bytes it writes at least; nothing if both are 0.
     places
         How many calls in a row write to memory of their own.
-    calls
-        Whenever it has made so many, the candidate prints how many nanoseconds each of them worked; 0 for never.
+    requests
+        Of how many calls each request is. Behind the last one, the candidate prints for how many nanoseconds each of
+        them worked, and begins again; it tells nothing if there are none.
     """
 
     ns: int = 0
     nbytes: int = 0
     places: int = 1
-    calls: int = 0
+    requests: tuple[int, ...] = ()
 
 
 NO_WORK = Work()

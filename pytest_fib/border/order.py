@@ -118,5 +118,5 @@ class Order:
         for name in ("outputs", "optional", "dependencies", "include_paths"):
             raw[name] = tuple(raw[name])
         raw["examples"] = tuple(map(Example.from_json, raw["examples"]))
-        raw["work"] = Work(**raw["work"])
+        raw["work"] = Work(**{**raw["work"], "requests": tuple(raw["work"]["requests"])})
         return cls(**raw)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def build(order: Order) -> None:
 
 def load(order: Order) -> Callable[..., None]:
     """Return a function of any arguments."""
-    return _idle if order.work.calls == 0 else _working(order.work)
+    return _working(order.work) if order.work.requests else _idle
 
 
 def argument(tensor: torch.Tensor) -> torch.Tensor:
@@ -47,6 +48,7 @@ def _working(work: Work) -> Callable[..., None]:
     left_ns = work.ns - _fastest(lambda: rows[0].fill(1))
     per_bit = _fastest(lambda: _compute(1 << _TRIED_BITS)) / _TRIED_BITS
     exponent = 1 << max(0, round(left_ns / per_bit))
+    calls = sum(work.requests)
     worked: list[int] = []
 
     def run(*arguments: Any) -> None:
@@ -54,8 +56,9 @@ def _working(work: Work) -> Callable[..., None]:
         rows[len(worked) % work.places].fill(1)
         _compute(exponent)
         worked.append(clock() - start)
-        if len(worked) == work.calls:
-            print(*worked, flush=True)
+        if len(worked) == calls:
+            told = iter(worked)
+            print(*(sum(islice(told, size)) for size in work.requests), flush=True)
             worked.clear()
 
     return run

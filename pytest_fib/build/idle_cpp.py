@@ -18,6 +18,6 @@ def load(order: Order) -> Callable[..., Any]:
 
     module = tvm_ffi.load_module(str(Path(order.artifact_dir) / cpp.LIBRARY))
     work = order.work
-    module["prepare"](work.ns, work.nbytes, work.places, work.calls)
+    module["prepare"](work.ns, work.nbytes, work.places, *work.requests)
     run: Callable[..., Any] = module["run"]
     return run

@@ -432,7 +432,8 @@ class Examination:
     def _rounds(self, bench: Bench, asked: Asked) -> Rounds:
         rounds = math.ceil(self._config.sampling.trials / ROUND_EVERY)
         idle = partial(self._idle, arena=bench.arena)
-        return Rounds(bench, asked, idle, self._session.handovers.apart, rounds)
+        shared_by = self._idle_artifact if self._keeps_candidates else None
+        return self._session.handovers.rounds(bench, asked, idle, rounds, shared_by)
 
     def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
         """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 
 from pytest_fib.border.idle import NO_WORK, Work
 from pytest_fib.errors import FibError
@@ -28,6 +29,7 @@ _WARM_UP = 5  # requests at the beginning of each round
 _ORDINARY = 5  # ordinary requests before each witness
 _ON_DEVICE = 20  # requests of each kind, on a device
 _CYCLES = 5  # of witnesses, in all rounds, if they are few
+_SHARED_S = 10.0  # that rounds serve several workloads: a machine changes
 _REMEMBERED = 64  # by how far so many neighbouring rounds were apart, of whatever workload
 _APART = 0.954  # median distance of two normal numbers, in standard deviations
 _EQUAL_CALLS = 1 << 20
@@ -98,6 +100,14 @@ class _Key:
 
 
 @dataclass
+class _Shared:
+    """Rounds that serve several workloads, and when they began."""
+
+    made: list[list[_Made]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass
 class Handovers:
     """The hand-overs of one session.
 
@@ -110,6 +120,27 @@ class Handovers:
     apart: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     _known: dict[_Key, tuple[Handover, Handover]] = field(default_factory=dict)
     _rough: dict[bool, Handover] = field(default_factory=dict)
+    _shared: dict[tuple[object, ...], _Shared] = field(default_factory=dict)
+
+    def rounds(
+        self, bench: Bench, asked: Asked, idle: Idle, count: int, shared_by: str | None = None
+    ) -> Rounds:
+        """Return ``count`` rounds to be made for one workload.
+
+        Parameters
+        ----------
+        shared_by
+            What workloads must have in common to share rounds, beside that their calls take and write about as much;
+            None where each has its own. Rounds are shared for some seconds.
+        """
+        rounds = Rounds(bench, asked, idle, self.apart, count)
+        if shared_by is not None:
+            key = (shared_by, asked.calls, *map(int.bit_length, (rounds.work.ns, rounds.work.nbytes)))
+            known = self._shared.get(key)
+            if known is None or time.monotonic() - known.began > _SHARED_S:
+                known = self._shared[key] = _Shared()
+            rounds.share(known.made)
+        return rounds
 
     def roughly(self, bench: Bench, idle: Idle) -> Handover:
         """Return the hand-over of a request of one call, of whatever size: that of some other, if one is known."""
@@ -146,7 +177,14 @@ class Rounds:
     apart
         As in ``Handovers``; what these rounds say is added.
     rounds
-        How many there are to be; ``left`` says how many still.
+        How many there are to be.
+
+    Attributes
+    ----------
+    left
+        How many rounds are to be made still.
+    work
+        What each of the calls does.
     """
 
     def __init__(self, bench: Bench, asked: Asked, idle: Idle, apart: deque[float], rounds: int = 1) -> None:
@@ -154,10 +192,9 @@ class Rounds:
         self._bench = bench_of_ours(bench)
         self._idle = idle
         self._apart = apart
-        self._medians: list[float] = []
         ordinary = Request(asked.calls)
         witnesses = [Request(asked.calls, early=True), *([Request()] if asked.calls > 1 else [])]
-        self.left, self._work = 1, NO_WORK
+        self.left, self.work = 1, NO_WORK
         if plan.cuda:
             # An early request changes several behind it, of which a solution has few.
             each = [[kind] * _ON_DEVICE for kind in (ordinary, *witnesses)]
@@ -173,33 +210,38 @@ class Rounds:
             self.left = max(1, min(rounds, affordable))
             self._requests = least + cycle * max(0, min(affordable, _CYCLES) // self.left - 1)
             self._requests.append(ordinary)  # telling takes it longer
-            self._work = Work(
+            self.work = Work(
                 ns=int(work_ns),
                 nbytes=min(per_call, _MOST_BYTES // asked.calls),
                 places=asked.calls,
-                calls=sum(request.calls for request in self._requests),
+                requests=tuple(request.calls for request in self._requests),
             )
         self._made: list[list[_Made]] = []
+
+    def share(self, made: list[list[_Made]]) -> None:
+        """Count on rounds that were ``made`` for others, and make those that come for both."""
+        self.left = max(0, self.left - len(made))
+        self._made = made
 
     def make(self) -> None:
         """Make one round, if it is not one too many."""
         if self.left == 0:
             return
         self.left -= 1
-        with self._idle(self._work) as candidate:
+        with self._idle(self.work) as candidate:
             intervals = self._bench.run(candidate, self._requests, verify=0)
-            told = list(map(int, candidate.output.take().split())) if self._work.calls else []
-        if len(told) != self._work.calls:
+            told = list(map(int, candidate.output.take().split()))
+        if len(told) != len(self.work.requests):
             raise FibError(
-                f"idle calls told of {len(told)} of {self._work.calls} how long they took: run again, and report it "
-                "if it happens twice"
+                f"idle requests told of {len(told)} of {len(self.work.requests)} how long their calls took: run "
+                "again, and report it if it happens twice"
             )
-        worked = iter(told)
+        worked = told or [0] * len(self._requests)
         made = [
-            _Made(request, interval, interval.elapsed - sum(islice(worked, request.calls)))
-            for request, interval in zip(self._requests, intervals, strict=True)
+            _Made(request, interval, interval.elapsed - working)
+            for request, interval, working in zip(self._requests, intervals, worked, strict=True)
         ]
-        if self._work.calls:
+        if told:
             del made[-1]
         # The one behind a witness is slower than the others, and of a solution's requests there are fewer of these.
         ordinary = self._requests[0]
@@ -209,9 +251,11 @@ class Rounds:
             if each.request != ordinary or before.request == ordinary
         ]
         self._made.append(kept)
-        self._medians.append(statistics.median(each.beside for each in _of(ordinary, kept)))
-        if len(self._medians) > 1:
-            self._apart.append(abs(self._medians[-1] - self._medians[-2]))
+        if len(self._made) > 1:
+            before, last = (
+                statistics.median(each.beside for each in _of(ordinary, made)) for made in self._made[-2:]
+            )
+            self._apart.append(abs(last - before))
 
     def handover(self, calls: int) -> Handover:
         """Return the hand-over of requests of ``calls`` calls, as the rounds that were made show it."""
@@ -228,13 +272,13 @@ class Rounds:
             early=statistics.median(late),
             early_spread=statistics.median(late) - min(late),
             leads=tuple(each.interval.lead for made in ordinary for each in made),
-            uncertainty=self._uncertainty() if len(self._medians) > 1 else spread,
+            uncertainty=self._uncertainty() if len(self._made) > 1 else spread,
         )
 
     def _uncertainty(self) -> float:
         """Return half of the interval of the median of all rounds, from how far rounds are apart in this session."""
         deviation = statistics.median(self._apart) / _APART
-        return student_t_quantile(0.975, len(self._apart)) * deviation / math.sqrt(len(self._medians))
+        return student_t_quantile(0.975, len(self._apart)) * deviation / math.sqrt(len(self._made))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from pytest_fib.border.idle import NO_WORK, Work
 from pytest_fib.errors import FibError
-from pytest_fib.judge import JudgeSession, Sampling, handover, places
+from pytest_fib.judge import JudgeSession, Sampling, handover, places, schedule
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.handover import Asked, Handovers, Rounds
@@ -50,9 +51,10 @@ class Machine:
     def run(self, candidate: Any, requests: Sequence[Request], verify: int) -> list[Interval]:
         assert verify == 0
         works = 0 if self.cuda else WORKED
-        calls = sum(request.calls for request in requests)
-        assert self.work.calls == (0 if self.cuda else calls)
-        self.printed = " ".join([str(works)] * calls) if self.tells else "1"
+        sizes = [request.calls for request in requests]
+        assert self.work.requests == (() if self.cuda else tuple(sizes))
+        told = [works * size for size in sizes] if self.tells else [1]
+        self.printed = "" if self.cuda else " ".join(map(str, told))
         intervals = []
         for place, request in enumerate(requests):
             beside = 1000 * request.calls + 1000 * request.early + 7000 * (place < 2)
@@ -131,7 +133,7 @@ def test_long_calls_are_asked_about_less_often() -> None:
 
 
 def test_who_does_not_tell_is_not_taken_for_idle() -> None:
-    with pytest.raises(FibError, match="idle calls told of 1 of"):
+    with pytest.raises(FibError, match="idle requests told of 1 of"):
         rounds_of(Machine(tells=False), Asked(1))
 
 
@@ -152,6 +154,38 @@ def test_any_handover_of_one_call_is_good_enough_for_a_guess() -> None:
     session.both(machine, Asked(2), machine.idle)  # type: ignore[arg-type]
     session.both(machine, Asked(2), machine.idle)  # type: ignore[arg-type]
     assert len(machine.rounds) == 3  # a processor's is measured whenever it is wanted
+
+
+def shared(session: Handovers, machine: Machine, asked: Asked, by: str | None = "python") -> Rounds:
+    rounds = session.rounds(machine, asked, machine.idle, 2, by)  # type: ignore[arg-type]
+    while rounds.left:
+        rounds.make()
+    return rounds
+
+
+def test_rounds_are_shared_by_workloads_that_are_alike() -> None:
+    machine, session = Machine(), Handovers()
+    first = shared(session, machine, Asked(2, 9_000.0))
+    assert len(machine.rounds) == 2
+    again = shared(session, machine, Asked(2, 9_500.0))
+    assert len(machine.rounds) == 2
+    assert again.handover(2) == first.handover(2)
+    assert again.handover(1) == first.handover(1)
+    for count, other in enumerate((Asked(4, 9_000.0), Asked(2, 30_000.0)), start=2):
+        shared(session, machine, other)
+        assert len(machine.rounds) == 2 * count
+    shared(session, machine, Asked(2, 9_000.0), by="C++")
+    shared(session, machine, Asked(2, 9_000.0), by=None)
+    shared(session, machine, Asked(2, 9_000.0), by=None)
+    assert len(machine.rounds) == 12
+
+
+def test_shared_rounds_are_made_anew_after_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, session = Machine(disturbed=lambda number: 500 * (number >= 2)), Handovers()
+    now = time.monotonic()
+    for seconds, expected in ((0.0, 1000), (handover._SHARED_S - 1, 1000), (handover._SHARED_S + 1, 1500)):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + seconds: at)
+        assert shared(session, machine, Asked(1)).handover(1).ordinary == expected
 
 
 CPP = """
@@ -221,3 +255,37 @@ def test_who_is_slow_in_the_first_trial_is_not_faster_for_it() -> None:
     of_fast_calls = rounds_of(Machine(), Asked(1, 31_000.0))
     assert places._suiting(of_fast_calls, 31_000.0, trials, 1, stand) is of_fast_calls
     assert places._suiting(of_fast_calls, 20_000.0, trials, 1, stand) is of_fast_calls
+
+
+def test_many_calls_in_a_request_are_told_of(cache_dir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "MAX_CALLS_PER_REQUEST", 256)
+    monkeypatch.setattr(schedule, "SHORT_NS", 1e9)
+    monkeypatch.setattr(places.Processor, "most_sets", 256)
+    config = replace(CONFIG, cache_dir=cache_dir, sampling=Sampling(1, 10, 1))
+    with JudgeSession(config) as session:
+        evaluation = session.evaluate(SCALE_ADD, workload(), solution(CPP, "cpp"), None)
+    assert evaluation.passed, evaluation.log
+    assert evaluation.timing is not None
+    assert evaluation.timing.calls_per_request == 256
+
+
+def test_kept_candidates_share_rounds(cache_dir: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Rounds] = []
+    make = Rounds.make
+
+    def counted(self: Rounds) -> None:
+        if self.left:
+            made.append(self)
+        make(self)
+
+    monkeypatch.setattr(Rounds, "make", counted)
+    monkeypatch.setattr(handover, "_SHARED_S", 60.0)
+    config = replace(CONFIG, cache_dir=cache_dir, isolation="solution", sampling=Sampling(1, 10, 1))
+    source = "import time\ndef run(x, w, bias):\n    time.sleep(3e-4)\n    return x * w + bias\n"
+    with JudgeSession(config) as session:
+        for rows in (4, 4, 4, 4, 4):
+            evaluation = session.evaluate(SCALE_ADD, workload(rows), solution(source), None)
+            assert evaluation.passed, evaluation.log
+            assert evaluation.timing is not None
+            assert evaluation.timing.handover_ms > 0
+    assert len(made) <= 3  # one says roughly, and noise may make a call look twice as long
