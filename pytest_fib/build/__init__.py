@@ -1,6 +1,6 @@
 """Solution to callable, one module per language; all of it runs in the candidate process only.
 
-A language is a module with three functions, named in ``LANGUAGES``:
+A language is a module with these functions, named in ``LANGUAGES``:
 
 ``build(order)``
     Compile what has to be compiled into ``order.artifact_dir``; may do nothing.
@@ -8,6 +8,8 @@ A language is a module with three functions, named in ``LANGUAGES``:
     Return the entry point as a Python callable.
 ``argument(tensor)``
     Return what the entry point is given for a tensor of the arena, made before any call.
+``loop(order, entry)``
+    Return what makes calls of the loaded entry point in compiled code; a module may be without.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import torch
 
 from pytest_fib.border.order import Order
 from pytest_fib.build import BuildError
+from pytest_fib.build.loop import SOURCE, Loop
 from pytest_fib.build.sources import write_sources
 
 LIBRARY = "solution.so"
@@ -33,6 +34,7 @@ def build(order: Order) -> None:
             f"no source ends in one of {', '.join(sorted(SUFFIXES))}: there is nothing to compile"
         )
     openmp = ["-fopenmp"] if any("omp" in content for content in order.sources.values()) else []
+    files.append(str(SOURCE))
     compile_library(order, root, cpp_files=files, extra_cflags=[*FLAGS, *openmp], extra_ldflags=openmp)
 
 
@@ -73,9 +75,7 @@ def load(order: Order) -> Any:
     BuildError
         If it exports no function of that name.
     """
-    import tvm_ffi
-
-    module = tvm_ffi.load_module(str(Path(order.artifact_dir) / LIBRARY))
+    module = _library(order)
     try:
         return module[order.entry_symbol]
     except (AttributeError, KeyError):
@@ -83,6 +83,17 @@ def load(order: Order) -> Any:
             f"the library exports no {order.entry_symbol!r}: add TVM_FFI_DLL_EXPORT_TYPED_FUNC"
             f"({order.entry_symbol}, …) or correct entry_point"
         ) from None
+
+
+def loop(order: Order, entry: Any) -> Loop:
+    """Return what makes the calls of ``entry`` in compiled code."""
+    return Loop(_library(order), entry)
+
+
+def _library(order: Order) -> Any:
+    import tvm_ffi
+
+    return tvm_ffi.load_module(str(Path(order.artifact_dir) / LIBRARY))
 
 
 def argument(tensor: torch.Tensor) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_fib.border.order import Order
 from pytest_fib.build import cpp
 
-build, argument = cpp.build, cpp.argument
+build, argument, loop = cpp.build, cpp.argument, cpp.loop
 
 
 def load(order: Order) -> Callable[..., Any]:

@@ -38,6 +38,7 @@ from pytest_fib.candidate.memory import Mapping, map_arena, read_only_on_purpose
 
 if TYPE_CHECKING:
     from pytest_fib.build.ahead import Ahead
+    from pytest_fib.build.loop import Loop
     from pytest_fib.candidate.cuda import CudaSide
 
 _MAX_TRACEBACK = 16 * 1024
@@ -62,6 +63,7 @@ class Worker:
         self._cuda: CudaSide | None = None
         self._ahead: Ahead | None = None
         self._calls: list[tuple[Any, ...]] = []
+        self._loop: Loop | None = None
 
     def serve(self) -> None:
         """Answer requests until the judge is gone."""
@@ -100,6 +102,9 @@ class Worker:
             entry = module.load(order)
             self._order = order
             self._kernel = bind(entry, order, module.argument)
+            compiled = getattr(module, "loop", None) if self._kernel.destination_passing else None
+            self._loop = compiled(order, entry) if compiled is not None else None
+            self._forget_calls()
             return self._kernel.remark
 
         return _guard(load, Failure.COMPILE)
@@ -120,14 +125,20 @@ class Worker:
             plan = Plan.from_text(_read_all(plan_fd))
             if plan.cuda and self._cuda is None:
                 self._cuda = importlib.import_module("pytest_fib.candidate.cuda").CudaSide()
-            self._calls = []
             if self._memory is not None:
                 self._memory.leave()
             self._memory = map_arena(plan, arena, self._cuda)
+            self._forget_calls()
             for fd in arena:
                 os.close(fd)
 
         return _guard(attach, Failure.RUNTIME)
+
+    def _forget_calls(self) -> None:
+        """Have arguments made anew: they are those of one kernel on one memory."""
+        self._calls = []
+        if self._loop is not None and self._memory is not None:
+            self._loop.begin(self._memory.control, self._memory.reply)
 
     def _run(self, message: Message, _fds: list[int]) -> Message | None:
         """Serve ``message.c`` timed requests of up to ``message.b`` calls, or, if that is 0, one untimed request.
@@ -142,6 +153,8 @@ class Worker:
             with read_only_on_purpose():
                 while len(self._calls) < most:
                     self._calls.append(kernel.arguments(memory, len(self._calls)))
+                    if self._loop is not None:
+                        self._loop.add(self._calls[-1])
             if not timed:
                 kernel.run(self._calls[: memory.control[CALLS]])
                 if memory.cuda is not None:
@@ -159,6 +172,9 @@ class Worker:
         control, reply = memory.control, memory.reply
         reply[READY] = sequence
         try:
+            if memory.cuda is None and self._loop is not None:
+                self._loop.serve(sequence)
+                return None
             if memory.cuda is None:
                 self._make_calls(kernel, memory, sequence)
             elif not self._enqueued(kernel, memory, memory.cuda, sequence):

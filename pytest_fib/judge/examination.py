@@ -36,7 +36,7 @@ from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.neighbours import described, neighbours
 from pytest_fib.judge.numerics import Samples
-from pytest_fib.judge.orders import idle_order, is_torch_extension, order_for, order_of_ours
+from pytest_fib.judge.orders import calls_are_compiled, idle_order, order_for, order_of_ours
 from pytest_fib.judge.places import PLACES, ROUND_EVERY, Measured, Stand
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
@@ -128,8 +128,7 @@ class Examination:
             self._artifact_dir, self._notes.build_seconds = self._session.build(
                 self._definition, self._loaded
             )
-            solution = self._loaded.solution
-            if solution.spec.language == "cpp" and not is_torch_extension(solution):
+            if calls_are_compiled(self._loaded.solution):
                 self._idle_artifact = self._session.compiled_idle(self._definition)
             timing = self._judge(inputs)
         except CandidateError as error:

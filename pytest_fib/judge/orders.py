@@ -200,6 +200,16 @@ def idle_order(order: Order, work: Work = NO_WORK, artifact_dir: str = "") -> Or
     )
 
 
+def calls_are_compiled(solution: Solution) -> bool:
+    """Whether nothing but compiled code is between "go" and "done" of ``solution``: see ``build.loop``."""
+    spec = solution.spec
+    return (
+        spec.language == "cpp"
+        and spec.destination_passing_style is not False
+        and not is_torch_extension(solution)
+    )
+
+
 @cache
 def compiled_idle() -> LoadedSolution:
     """Return what is built so that idle calls can go the way of C++ solutions: a solution of the judge's own."""

@@ -69,11 +69,11 @@ class Stand:
     trial: Callable[[Bench, Candidate, Schedule], Trial]
     reference_ns: Callable[[], float]
 
-    def schedule(self, probes: list[Interval], single: Handover) -> Schedule:
-        """Return the schedule after the first calls, of which the very first says nothing."""
+    def schedule(self, probes: list[Interval], single: Handover, calls: int = 1) -> Schedule:
+        """Return the schedule after ``probes``, requests of ``calls`` calls."""
         return plan_schedule(
             self.sampling,
-            max(1.0, min(probe.elapsed for probe in probes[1:]) - single.ordinary),
+            max(1.0, min(probe.elapsed for probe in probes) - single.ordinary) / calls,
             self.reference_ns(),
             self.bench.arena.plan.inputs.sets,
             self.bench.inputs.varied,
@@ -253,10 +253,15 @@ class Processor:
         for trial in range(stand.sampling.trials):
             with stand.candidate(trial) as candidate:
                 if schedule is None:
-                    probes = bench.run(candidate, [Request()] * PROBES)
+                    _first, *probes = bench.run(candidate, [Request()] * PROBES)
                     rough = stand.roughly(bench)
                     schedule = stand.schedule(probes, rough)
                     calls = schedule.calls_per_request
+                    if calls > 1:
+                        # Alone, a short call meets cold code, and looks several times as long.
+                        probes = bench.run(candidate, [Request(calls)], verify=1, verify_later=True)
+                        schedule = stand.schedule(probes, rough, calls)
+                        calls = schedule.calls_per_request
                 trials.append(stand.trial(bench, candidate, schedule))
                 if rounds is None:
                     call_ns = per_call_ns(trials, calls, rough)

@@ -19,6 +19,7 @@ from pytest_fib.data.devices import visible_count, visible_gpu
 from pytest_fib.data.evaluation import Build, Evaluation
 from pytest_fib.data.layers import missing_layers, refusal
 from pytest_fib.data.solution import LoadedSolution
+from pytest_fib.data.text import escape
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NotJudgeable, SandboxIncomplete
 from pytest_fib.inputs import CapturedFiles, Pool, plan_inputs
@@ -295,11 +296,20 @@ class JudgeSession:
         return str(folder), seconds
 
     def compiled_idle(self, definition: Definition) -> str:
-        """Return the folder of the judge's own calls, compiled as C++ solutions are; empty if that fails here."""
+        """Return the folder of the judge's own calls, compiled as C++ solutions are.
+
+        Raises
+        ------
+        NotJudgeable
+            If they do not compile.
+        """
         try:
             return self.build(definition, compiled_idle())[0]
-        except CandidateError:
-            return ""  # calls from Python show nearly the same
+        except CandidateError as error:
+            raise NotJudgeable(
+                "the judge's own C++ calls, which show what a request costs beside a solution's, do not compile "
+                f"here: mend the compiler first ({escape(error.log or error.status.value, 400)})"
+            ) from None
 
     @contextmanager
     def home(

@@ -5,17 +5,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pytest_fib.border.idle import NO_WORK, Work
-from pytest_fib.errors import FibError
+from pytest_fib.data.solution import LoadedSolution, SourceFile
+from pytest_fib.errors import FibError, NotJudgeable
 from pytest_fib.judge import JudgeSession, Sampling, handover, places, schedule
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.handover import Asked, Handovers, Rounds
+from pytest_fib.judge.orders import calls_are_compiled, compiled_idle
 from pytest_fib.judge.trials import Trial
 from tests.judge.conftest import CONFIG, SCALE_ADD, solution, workload
 
@@ -202,6 +205,27 @@ void run(TensorView x, TensorView w, double bias, TensorView y) {
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
 """
 
+RETURNING = """
+#include <cstdlib>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::Tensor, tvm::ffi::TensorView;
+
+struct Heap {
+  void AllocData(DLTensor* tensor) { tensor->data = std::malloc(tensor->shape[0] * tensor->shape[1] * 4); }
+  void FreeData(DLTensor* tensor) { std::free(tensor->data); }
+};
+
+Tensor run(TensorView x, TensorView w, double bias) {
+  Tensor y = Tensor::FromNDAlloc(Heap(), x.shape(), x.dtype(), x.device());
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+  return y;
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
 
 @pytest.fixture
 def session(cache_dir: Any) -> Iterator[JudgeSession]:
@@ -289,3 +313,31 @@ def test_kept_candidates_share_rounds(cache_dir: Any, monkeypatch: pytest.Monkey
             assert evaluation.timing is not None
             assert evaluation.timing.handover_ms > 0
     assert len(made) <= 3  # one says roughly, and noise may make a call look twice as long
+
+
+def test_without_idle_calls_of_the_same_kind_nothing_is_judged(
+    cache_dir: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = compiled_idle().solution.model_copy(
+        update={"sources": (SourceFile(path="idle.cc", content="no C++ at all\n"),)}
+    )
+    monkeypatch.setattr(
+        "pytest_fib.judge.session.compiled_idle", lambda: LoadedSolution(broken, Path("idle.cc"))
+    )
+    with (
+        JudgeSession(replace(CONFIG, cache_dir=cache_dir)) as session,
+        pytest.raises(NotJudgeable, match="do not compile here"),
+    ):
+        session.evaluate(SCALE_ADD, workload(), solution(CPP, "cpp"), None)
+
+
+@pytest.mark.parametrize("style", [None, True, False])
+def test_who_returns_values_is_called_from_python_as_idle_calls_are(
+    cache_dir: Any, style: bool | None
+) -> None:
+    source = CPP if style is not False else RETURNING
+    subject = solution(source, "cpp", destination_passing_style=style)
+    assert calls_are_compiled(subject.solution) == (style is not False)
+    with JudgeSession(replace(CONFIG, cache_dir=cache_dir)) as session:
+        evaluation = session.evaluate(SCALE_ADD, workload(), subject, None)
+    assert evaluation.passed, evaluation.log

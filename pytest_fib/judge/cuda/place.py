@@ -91,7 +91,7 @@ class CudaPlace:
     def _waiting(self, stand: Stand, candidate: Candidate, probes: list[Interval]) -> Measured:
         bench = stand.bench
         single = several = stand.handover(bench, Asked(1))[0]
-        schedule = stand.schedule(probes, single)
+        schedule = stand.schedule(probes[1:], single)
         calls = schedule.calls_per_request
         if calls > 1:
             several, single = stand.handover(bench, Asked(calls))
