@@ -259,7 +259,7 @@ class Processor:
                     calls = schedule.calls_per_request
                     if calls > 1:
                         # Alone, a short call meets cold code, and looks several times as long.
-                        probes = bench.run(candidate, [Request(calls)], verify=1, verify_later=True)
+                        probes = bench.run(candidate, [Request(calls)], verify_later=True)
                         schedule = stand.schedule(probes, rough, calls)
                         calls = schedule.calls_per_request
                 trials.append(stand.trial(bench, candidate, schedule))

@@ -62,7 +62,9 @@ def judge(request: pytest.FixtureRequest, cache_dir: Path) -> Iterator[Judge]:
 @pytest.mark.parametrize("source", [RIGHT, PASSED_OUT], ids=["returned", "passed"])
 def test_a_solution_that_writes_what_the_reference_writes_passes(judge: Judge, source: str) -> None:
     evaluation = judge(source)
-    assert (evaluation.status, evaluation.log, evaluation.remarks) == (Status.PASSED, "", ())
+    assert (evaluation.status, evaluation.log) == (Status.PASSED, "")
+    # What is remarked on the clock is the machine's doing.
+    assert not [remark for remark in evaluation.remarks if not remark.startswith("not stationary")]
 
 
 @pytest.mark.parametrize(
