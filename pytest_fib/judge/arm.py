@@ -33,7 +33,11 @@ class Arm(Examination):
 
     def build(self) -> None:
         """Build the solution, or find it built; raises CandidateError."""
-        self._artifact_dir, _ = self._session.build(self._definition, self._loaded)
+        self._build()
+
+    def goes_the_way_of(self, other: Arm) -> bool:
+        """Whether what a request costs beside its calls is the same for both, which are built."""
+        return self._idle_artifact == other._idle_artifact
 
     def inputs(self) -> InputPlan:
         """Return the plan of the inputs, which does not depend on the solution."""

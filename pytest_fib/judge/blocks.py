@@ -116,12 +116,12 @@ class Blocks:
         )
 
     def _stage(self, blocks: Sequence[tuple[Trial, Trial]]) -> Stage:
-        ours, theirs = ([block[side] for block in blocks] for side in (0, 1))
-        return Stage(self._latencies(ours), self._latencies(theirs))
+        ours, theirs = (self._latencies([block[side] for block in blocks], side) for side in (0, 1))
+        return Stage(ours, theirs)
 
-    def _latencies(self, trials: list[Trial]) -> tuple[float, ...]:
+    def _latencies(self, trials: list[Trial], side: int) -> tuple[float, ...]:
         """Return the latency of each block in milliseconds, by the same rules as that of an evaluation."""
-        latency = self.terms.reading.latency(trials, self.terms.schedule.calls_per_request)
+        latency = self.terms.readings[side].latency(trials, self.terms.schedule.calls_per_request)
         return tuple(statistics.median(trial) / 1e6 for trial in latency.trials)
 
 

@@ -125,11 +125,7 @@ class Examination:
         reference = self._reference
         del reference  # compiled before anything is built: a broken definition is not the solution's failure
         try:
-            self._artifact_dir, self._notes.build_seconds = self._session.build(
-                self._definition, self._loaded
-            )
-            if calls_are_compiled(self._loaded.solution):
-                self._idle_artifact = self._session.compiled_idle(self._definition)
+            self._build()
             timing = self._judge(inputs)
         except CandidateError as error:
             failure = error
@@ -142,6 +138,12 @@ class Examination:
         if waited > _LONG_WAIT_S:
             self._notes.remark(f"waited {waited:.0f} s for other runs on this machine to measure")
         return self._evaluation(failure, timing, time.perf_counter() - start)
+
+    def _build(self) -> None:
+        """Build the solution, or find it built, and the judge's own calls that go its way; raises CandidateError."""
+        self._artifact_dir, self._notes.build_seconds = self._session.build(self._definition, self._loaded)
+        if calls_are_compiled(self._loaded.solution):
+            self._idle_artifact = self._session.compiled_idle(self._definition)
 
     def _plan_inputs(self, workload: Workload, vary: bool) -> InputPlan:
         return plan_inputs(

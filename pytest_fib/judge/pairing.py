@@ -121,11 +121,13 @@ class Pairing:
             with of_baseline(), self._theirs.standing_by(bench) as candidate:
                 yield candidate
 
+        # One hand-over for both, where that is right: what is wrong with it is in both, then.
+        same = self._theirs.goes_the_way_of(self._ours)
         return Contest(
             benches,
             our_call_ns,
             probe,
-            self._ours.handovers,
+            (self._ours.handovers, (self._ours if same else self._theirs).handovers),
             (self._ours.standing_by, theirs),
             lambda source: self._ours.trusted(source, benches[0].arena),
         )

@@ -117,6 +117,9 @@ class Measured:
     reading: Reading
 
 
+HandoverOf = Callable[[Bench, int, float], tuple[Handover, Handover]]
+
+
 @dataclass(frozen=True)
 class Contest:
     """What a place is given to say how two solutions take turns on one workload; ours comes first in each pair.
@@ -130,7 +133,8 @@ class Contest:
     probe
         Returns roughly what a call of theirs takes with a bench.
     handovers
-        Returns the hand-over of requests of so many calls, and of one, where a call takes so many nanoseconds.
+        Each returns the hand-over of requests of so many calls, and of one, where a call takes so many nanoseconds.
+        They are equal where one is good for both.
     candidates
         Each yields a fresh candidate, attached and stopped.
     trusted
@@ -140,7 +144,7 @@ class Contest:
     benches: tuple[Bench, Bench]
     our_call_ns: float
     probe: Callable[[Bench], float]
-    handovers: Callable[[Bench, int, float], tuple[Handover, Handover]]
+    handovers: tuple[HandoverOf, HandoverOf]
     candidates: tuple[
         Callable[[Bench], AbstractContextManager[Candidate]],
         Callable[[Bench], AbstractContextManager[Candidate]],
@@ -156,13 +160,15 @@ class Terms:
     ----------
     schedule
         The requests of one block of each.
+    readings
+        How intervals of each are to be read.
     turn
         Requests that one makes before it is the other's turn.
     """
 
     benches: tuple[Bench, Bench]
     schedule: Schedule
-    reading: Reading
+    readings: tuple[Reading, Reading]
     turn: int
 
 
@@ -301,7 +307,7 @@ def free_terms(contest: Contest, slack: Slack) -> Terms:
     probed = contest.probe(apart)
     call_ns = (
         contest.our_call_ns,
-        max(1.0, probed - contest.handovers(ours, 1, contest.our_call_ns)[0].ordinary),
+        max(1.0, probed - contest.handovers[1](theirs, 1, contest.our_call_ns)[0].ordinary),
     )
     schedule = plan_schedule(
         block_sampling(call_ns),
@@ -311,5 +317,7 @@ def free_terms(contest: Contest, slack: Slack) -> Terms:
         ours.inputs.varied,
     )
     calls = schedule.calls_per_request
-    reading = Reading(*contest.handovers(ours, calls, min(call_ns)), slack)
-    return Terms(contest.benches, schedule, reading, turn_of(max(call_ns) * calls))
+    mine, others = contest.handovers
+    reading = Reading(*mine(ours, calls, min(call_ns)), slack)
+    other = reading if others == mine else Reading(*others(theirs, calls, min(call_ns)), slack)
+    return Terms(contest.benches, schedule, (reading, other), turn_of(max(call_ns) * calls))

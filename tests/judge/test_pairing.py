@@ -10,20 +10,24 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from pytest_fib.border.order import Order
 from pytest_fib.data.evaluation import Evaluation, Gating, Timing
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
-from pytest_fib.judge import JudgeSession, blocks
+from pytest_fib.judge import JudgeSession, blocks, examination
 from pytest_fib.judge.arm import Arm
 from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.failures import CandidateDied
 from pytest_fib.judge.handover import Handover
 from pytest_fib.judge.pairing import Pairing
+from pytest_fib.judge.places import Contest, free_terms
+from pytest_fib.judge.trials import PROCESSOR
 
 from .conftest import HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
@@ -288,3 +292,74 @@ class TestRealProcesses:
         evaluation = self.compare(session, judge, solution(), solution(source))
         assert evaluation.passed
         assert reason in gating_of(evaluation).reason
+
+
+CPP = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::TensorView;
+
+void run(TensorView x, TensorView w, double bias, TensorView y) {
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+
+class TestHandovers:
+    @pytest.mark.parametrize("theirs", [CPP + "// the baseline\n", HONEST], ids=["cpp", "python"])
+    def test_idle_calls_go_the_way_of_each_solution(
+        self, session: JudgeSession, judge: Judge, monkeypatch: pytest.MonkeyPatch, theirs: str
+    ) -> None:
+        ours = solution(CPP, "cpp")
+        baseline = solution(theirs, "cpp" if "tvm" in theirs else "python")
+        evaluation = judge(ours)
+        languages: list[str] = []
+        order = examination.idle_order
+
+        def noted(*arguments: Any) -> Order:
+            made = order(*arguments)
+            languages.append(made.language)
+            return made
+
+        monkeypatch.setattr(examination, "idle_order", noted)
+        monkeypatch.setattr(blocks, "_STAGE_S", 0.0)
+        compared = session.compare(evaluation, SCALE_ADD, workload(), ours, None, baseline, 0.02)
+        assert gating_of(compared).ratio is not None
+        assert set(languages) == ({"idle_cpp"} if "tvm" in theirs else {"idle_cpp", "idle"})
+
+    @pytest.mark.parametrize("same", [True, False])
+    def test_one_hand_over_is_for_both_where_that_is_right(self, session: JudgeSession, same: bool) -> None:
+        arms = [Arm(session, SCALE_ADD, workload(), loaded, None) for loaded in (solution(), OTHER)]
+        inputs = arms[0].inputs()
+        arena = arms[0].arena(inputs, arms[1])
+        measured: list[int] = []
+
+        def one(bench: Bench, calls: int, call_ns: float) -> tuple[Handover, Handover]:
+            measured.append(1)
+            return Handover(1000.0), Handover(1000.0)
+
+        def other(bench: Bench, calls: int, call_ns: float) -> tuple[Handover, Handover]:
+            measured.append(2)
+            return Handover(9000.0), Handover(9000.0)
+
+        def probe(bench: Bench) -> float:
+            bench.tally.reference_ns.append(1000)
+            return 100_000.0
+
+        nobody: Any = None
+        contest = Contest(
+            (arms[0].bench(inputs, arena), arms[1].bench(inputs, arena)),
+            100_000.0,
+            probe,
+            (one, one if same else other),
+            nobody,
+            nobody,
+        )
+        mine, others = free_terms(contest, PROCESSOR).readings
+        arena.close()
+        assert mine.several.ordinary == 1000
+        assert others.several.ordinary == (1000 if same else 9000)
+        assert measured == ([1, 1] if same else [2, 1, 2])

@@ -150,7 +150,8 @@ class CudaPlace:
         mine, others = (
             replace(bench, gate=pace.bench.gate) for bench, pace in zip(contest.benches, paces, strict=True)
         )
-        return Terms((mine, others), replace(schedule, single=0), reading, turn_of(max(call_ns) * calls))
+        schedule = replace(schedule, single=0)
+        return Terms((mine, others), schedule, (reading, reading), turn_of(max(call_ns) * calls))
 
     @staticmethod
     def _paced(contest: Contest, side: int) -> Pace:
@@ -161,7 +162,7 @@ class CudaPlace:
                 apart,
                 candidate,
                 probes,
-                lambda bench: contest.handovers(bench, 1, contest.our_call_ns)[0],
+                lambda bench: contest.handovers[0](bench, 1, contest.our_call_ns)[0],
                 _BLOCK_REQUEST_NS,
             )
 
