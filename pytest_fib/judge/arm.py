@@ -23,42 +23,36 @@ from pytest_fib.judge.schedule import PROBES, Schedule
 class Arm(Examination):
     """One of the two solutions of a pair; each of its candidates lives for one block."""
 
-    @property
-    def _keeps_candidates(self) -> bool:
-        return False
-
-    @property
-    def _candidates_last(self) -> bool:
-        return False
+    _candidates_may_last = False
 
     def build(self) -> None:
         """Build the solution, or find it built; raises CandidateError."""
-        self._build()
+        self._candidates.build()
 
     def goes_the_way_of(self, other: Arm) -> bool:
         """Whether what a request costs beside its calls is the same for both, which are built."""
-        return self._idle_artifact == other._idle_artifact
+        return self._candidates.idle_artifact == other._candidates.idle_artifact
 
     def inputs(self) -> InputPlan:
         """Return the plan of the inputs, which does not depend on the solution."""
-        return self._plan_inputs(self._workload, vary=self._choice.varied)
+        return self._setting.inputs()
 
     def arena(self, inputs: InputPlan, other: Arm) -> Arena:
         """Return memory that suits both solutions."""
-        shapes = self._output_shapes(self._workload)
-        mine, others = (arm._arena_plan(inputs, shapes) for arm in (self, other))
+        shapes = self._setting.output_shapes()
+        mine, others = (arm._setting.plan(inputs, shapes) for arm in (self, other))
         writable = mine.writable_inputs or others.writable_inputs
         plan = replace(mine, writable_inputs=writable)
-        return self._session.place.arena(plan, self._random("arena of both"))
+        return self._session.place.arena(plan, self._setting.random("arena of both"))
 
     def bench(self, inputs: InputPlan, arena: Arena) -> Bench:
         """Return what stays the same for all blocks of this solution."""
-        bench = self._bench(inputs, arena, self._output_shapes(self._workload))
-        return replace(bench, samples=None)
+        setting = self._setting
+        return replace(setting.bench(inputs, arena, setting.output_shapes(), self._tally), samples=None)
 
     def random(self, purpose: str) -> np.random.Generator:
         """Return secret randomness, the same again for the same purpose."""
-        return self._random(purpose)
+        return self._setting.random(purpose)
 
     def handovers(self, bench: Bench, calls: int, call_ns: float) -> tuple[Handover, Handover]:
         """Return the hand-over of requests of ``calls`` calls and of one; nothing else may run meanwhile."""
@@ -66,15 +60,20 @@ class Arm(Examination):
 
     def probe(self, bench: Bench) -> float:
         """Return roughly what one call takes, in nanoseconds; raises CandidateError, also for a wrong output."""
-        with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
+        with self._candidate(bench.arena) as candidate:
             probes = bench.run(candidate, [Request()] * PROBES)
         return float(min(probe.elapsed for probe in probes[1:]))
+
+    @contextmanager
+    def _candidate(self, arena: Arena) -> Iterator[Candidate]:
+        with self._candidates.home() as keeper, self._candidates.attached(keeper, arena, 0) as candidate:
+            yield candidate
 
     @contextmanager
     def standing_by(self, bench: Bench) -> Iterator[Candidate]:
         """Yield a fresh candidate that is stopped until it is its turn; raises CandidateError."""
         self._tally = bench.tally
-        with self._home() as keeper, self._candidate(keeper, bench.arena, 0) as candidate:
+        with self._candidate(bench.arena) as candidate:
             candidate.await_attached(self._config.limits.timeout_s)
             candidate.stop()
             if bench.gate is not None:
@@ -84,7 +83,7 @@ class Arm(Examination):
 
     def trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:
         """Yield a candidate that runs a source of the judge's own, attached."""
-        return self._trusted(source, arena)
+        return self._candidates.trusted(source, arena)
 
     def requests(self, bench: Bench, schedule: Schedule) -> list[Request]:
         """Return the requests of one block in their secret order, the warm-up first."""

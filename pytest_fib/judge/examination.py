@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pytest_fib.border.arena import Plan, Region
-from pytest_fib.border.idle import Work
-from pytest_fib.border.order import Order
 from pytest_fib.data.definition import Definition
 from pytest_fib.data.evaluation import Evaluation, Timing
 from pytest_fib.data.solution import LoadedSolution
@@ -26,22 +20,20 @@ from pytest_fib.data.text import escape
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.data.workload import Workload, WorkloadTolerance
 from pytest_fib.errors import DataError, NotJudgeable
-from pytest_fib.inputs import InputPlan, plan_inputs
+from pytest_fib.inputs import InputPlan
 from pytest_fib.inputs.repeating import Repeating
-from pytest_fib.judge.arena import Arena, dtype_name
 from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
 from pytest_fib.judge.candidate import Candidate
+from pytest_fib.judge.candidates import Candidates
 from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.neighbours import described, neighbours
-from pytest_fib.judge.numerics import Samples
-from pytest_fib.judge.orders import calls_are_compiled, idle_order, order_for, order_of_ours
 from pytest_fib.judge.places import PLACES, ROUND_EVERY, Measured, Stand
-from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import choose
 from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
+from pytest_fib.judge.setting import Setting
 from pytest_fib.judge.trials import Trial
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
@@ -55,7 +47,6 @@ _LONG_WAIT_S = 5.0
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
 _AT_ONCE = 4  # further requests between two looks at the time
 _FURTHER_S = 2.0
-_MOST_KEPT_BYTES = 256 << 20
 _ELSEWHERE = 0.125  # share of the requests that do not use the first; they and the next find colder caches
 
 
@@ -63,7 +54,6 @@ _ELSEWHERE = 0.125  # share of the requests that do not use the first; they and 
 class _Notes:
     """What is learnt on the way, wherever the way ends."""
 
-    output: str = ""
     build_seconds: float = 0.0
     remarks: list[str] = field(default_factory=list)
     synthesized: tuple[str, ...] = ()
@@ -78,6 +68,8 @@ class _Notes:
 class Examination:
     """Judges ``loaded`` on ``workload``; used once."""
 
+    _candidates_may_last = True
+
     def __init__(
         self,
         session: JudgeSession,
@@ -91,24 +83,15 @@ class Examination:
         self._definition = definition
         self._workload = workload
         self._loaded = loaded
-        self._root = traceset_root
         self._tally = Tally()
         self._notes = _Notes(remarks=list(loaded.notes))
         self.watch = session.watch()
-        self._artifact_dir = ""
-        self._idle_artifact = ""  # of idle calls that go the way of this solution's; empty if Python's do
-        self._lasting: Candidate | None = None
-        self._forked: Candidate | None = None  # ahead: it locks itself in while the judge verifies
-        self._choice = choose(
-            definition,
-            tolerance_of(workload.tolerance),
-            self._config.tolerance,
-            lines=self._config.rules,
+        config = session.config
+        choice = choose(definition, tolerance_of(workload.tolerance), config.tolerance, lines=config.rules)
+        self._setting = Setting(session, definition, workload, loaded, choice, traceset_root)
+        self._candidates = Candidates(
+            session, definition, loaded, choice.optional, self._notes.remark, self._candidates_may_last
         )
-
-    @property
-    def _reference(self) -> Reference:
-        return self._session.reference(self._definition, self._choice.in_place)
 
     def evaluate(self) -> Evaluation:
         """Return the finding; whatever the candidate does becomes a status here and nowhere else."""
@@ -116,20 +99,20 @@ class Examination:
         waited = self._session.lock.waited_s
         timing: Timing | None = None
         failure: CandidateError | None = None
-        inputs = self._plan_inputs(self._workload, vary=self._choice.varied)
+        inputs = self._setting.inputs()
         if inputs.synthesized:
             self._notes.synthesized = inputs.synthesized
             self._notes.remark(
                 f"synthesized inputs: {', '.join(escape(name, 40) for name in inputs.synthesized)}"
             )
-        reference = self._reference
-        del reference  # compiled before anything is built: a broken definition is not the solution's failure
+        # Compiled before anything is built: a broken definition is not the solution's failure.
+        reference = self._setting.reference
         try:
-            self._build()
+            self._notes.build_seconds = self._candidates.build()
             timing = self._judge(inputs)
         except CandidateError as error:
             failure = error
-        for name in self._reference.undeclared:
+        for name in reference.undeclared:
             self._notes.remark(
                 f"the reference writes input {escape(name, 40)}, which solutions must not: if they should, add "
                 f"in_place={escape(name, 40)} to a line of the ini option fib_rules"
@@ -139,36 +122,19 @@ class Examination:
             self._notes.remark(f"waited {waited:.0f} s for other runs on this machine to measure")
         return self._evaluation(failure, timing, time.perf_counter() - start)
 
-    def _build(self) -> None:
-        """Build the solution, or find it built, and the judge's own calls that go its way; raises CandidateError."""
-        self._artifact_dir, self._notes.build_seconds = self._session.build(self._definition, self._loaded)
-        if calls_are_compiled(self._loaded.solution):
-            self._idle_artifact = self._session.compiled_idle(self._definition)
-
-    def _plan_inputs(self, workload: Workload, vary: bool) -> InputPlan:
-        return plan_inputs(
-            self._definition,
-            workload,
-            traceset_root=self._root,
-            secret=self._config.secret,
-            synthesize_missing=self._config.synthesize_missing,
-            pool=self._session.pool,
-            captured=self._session.captured,
-            device=self._config.device,
-            vary=vary,
-        )
-
     def _judge(self, inputs: InputPlan) -> Timing | None:
         timing: Timing | None = None
-        shapes = self._output_shapes(self._workload)
-        arena = self._session.place.arena(self._arena_plan(inputs, shapes), self._random("arena"))
+        setting = self._setting
+        shapes = setting.output_shapes()
+        arena = self._session.place.arena(setting.plan(inputs, shapes), setting.random("arena"))
         try:
-            with self._home() as keeper:
-                bench = self._bench(inputs, arena, shapes)
+            with self._candidates.home() as keeper:
+                bench = setting.bench(inputs, arena, shapes, self._tally)
                 if self._config.sampling.timing:
                     timing = self._timed_trials(bench, keeper)
                 else:
-                    with self._session.lock.working(), self._candidate(keeper, arena, 0) as candidate:
+                    attached = self._candidates.attached(keeper, arena, 0)
+                    with self._session.lock.working(), attached as candidate:
                         bench.run(candidate, [Request()] * self._untimed_calls(inputs))
                 self._hear_the_rule(bench, keeper)
                 # Candidates that are kept are for quick runs, in which a closer look would be most of the time.
@@ -176,9 +142,7 @@ class Examination:
                     self._look_closer(bench, keeper)
             return timing
         finally:
-            for left in (self._lasting, self._forked):
-                if left is not None:
-                    left.kill()
+            self._candidates.end()
             arena.close()
 
     def _untimed_calls(self, inputs: InputPlan) -> int:
@@ -194,7 +158,7 @@ class Examination:
             apart = replace(bench, inputs=Repeating(bench.inputs, _REPEATED), referenced=False)
             request = Request(min(bench.arena.plan.inputs.sets, _REPEATED))
             lock = self._session.lock.timing() if bench.cores else self._session.lock.working()
-            with self._candidate(keeper, bench.arena, 0) as candidate, lock:
+            with self._candidates.attached(keeper, bench.arena, 0) as candidate, lock:
                 end = time.monotonic() + _FURTHER_S
                 requests = math.ceil(wanted / request.calls)
                 while requests > 0 and time.monotonic() < end:
@@ -223,120 +187,46 @@ class Examination:
 
     def _nearby_bench(self, scrutiny: Scrutiny) -> tuple[str, Bench] | None:
         """Return what is different and the bench of a shape beside the workload's, if one is valid and small."""
-        for near in neighbours(self._definition, self._workload, self._random("shape")):
+        setting = self._setting
+        for near in neighbours(self._definition, self._workload, setting.random("shape")):
             try:
-                inputs = self._plan_inputs(near, vary=False)
-                shapes = self._output_shapes(near)
+                inputs = setting.inputs(near, vary=False)
+                shapes = setting.output_shapes(near)
                 if not scrutiny.affords_bytes(inputs.nbytes):
                     return None
                 # Does the reference know this shape?
-                self._reference({**inputs.draw(0), **inputs.scalars}, shapes)
+                setting.reference({**inputs.draw(0), **inputs.scalars}, shapes)
             except (DataError, NotJudgeable):
                 continue
-            plan = self._arena_plan(inputs, shapes, sets=1)
-            arena = self._session.place.arena(plan, self._random("nearby arena"))
-            bench = self._bench(inputs, arena, shapes)
+            plan = setting.plan(inputs, shapes, sets=1)
+            arena = self._session.place.arena(plan, setting.random("nearby arena"))
+            bench = setting.bench(inputs, arena, shapes, Tally())
             timeout = min(self._config.limits.timeout_s, scrutiny.nearby_timeout_s)
-            apart = replace(
-                bench, tally=Tally(), samples=None, cores=None, scratch={}, taken=[], timeout_s=timeout
-            )
+            apart = replace(bench, samples=None, cores=None, scratch={}, taken=[], timeout_s=timeout)
             return described(near, self._workload), apart
         return None
 
     def _wrong_nearby(self, difference: str, bench: Bench, keeper: Keeper) -> str:
         """Return what is wrong with the solution there, judged in a fresh candidate."""
-        printed = self._notes.output
+        printed = self._candidates.output
         try:
-            with self._candidate(keeper, bench.arena, -1) as candidate:
+            with self._candidates.attached(keeper, bench.arena, -1) as candidate:
                 bench.run(candidate, [Request()] * NEARBY_CALLS)
         except CandidateError as error:
             return unpublished(difference, status_of(error).value, error)
         finally:
             bench.arena.close()
-            self._notes.output = printed
+            self._candidates.output = printed
         return ""
-
-    @property
-    def _keeps_candidates(self) -> bool:
-        """Whether candidates outlive this workload."""
-        return self._config.isolation == "solution"
-
-    @property
-    def _candidates_last(self) -> bool:
-        """Whether one candidate serves all calls of this workload."""
-        return self._session.place.candidates_last
-
-    def _home(self) -> AbstractContextManager[Keeper]:
-        if self._keeps_candidates:
-            return nullcontext(self._session.lasting_home(self._loaded, self._artifact_dir, 0))
-        return self._session.home(
-            self._loaded, artifact_dir=self._artifact_dir, build_dir=self._session.compiled_by(self._loaded)
-        )
-
-    def _arena_plan(
-        self, inputs: InputPlan, shapes: dict[str, tuple[int, ...]], sets: int | None = None
-    ) -> Plan:
-        tensors = {name: (layout.shape, dtype_name(layout.dtype)) for name, layout in inputs.tensors.items()}
-        written = {name: tensors.pop(name) for name in self._choice.in_place}
-        outputs = {name: (shapes[name], spec.dtype) for name, spec in self._definition.outputs.items()}
-        outputs |= written
-        one = Region.plan(tensors, 1), Region.plan(outputs, 1)
-        per_set = one[0].stride + one[1].stride
-        limit = self._config.limits.input_bytes
-        if 2 * per_set > limit:
-            raise NotJudgeable(
-                f"one call needs {2 * per_set / 1e9:.1f} GB for inputs and outputs on both sides, the limit is "
-                f"{limit / 1e9:.1f} GB: judge it on a larger machine"
-            )
-        place = self._session.place
-        sets = max(1, min(sets or place.most_sets, place.arena_bytes // per_set))
-        return Plan(
-            inputs=Region.plan(tensors, sets),
-            outputs=Region.plan(outputs, sets, before=len(tensors)),
-            arguments=tuple(self._definition.inputs),
-            scalars=inputs.scalars,
-            # Triton's interpreter copies every argument back after a launch, changed or not.
-            writable_inputs=place.shares_writable
-            or self._loaded.solution.spec.language == "triton"
-            or self._mentions_triton(),
-            in_place=self._choice.in_place,
-            cuda=place.is_device,
-        )
-
-    def _mentions_triton(self) -> bool:
-        return any("triton" in source.content for source in self._loaded.solution.sources)
-
-    def _output_shapes(self, workload: Workload) -> dict[str, tuple[int, ...]]:
-        shapes = self._definition.output_shapes(workload.axes)
-        inputs = self._definition.input_shapes(workload.axes)
-        shapes |= {name: inputs[name] for name in self._choice.in_place}
-        return {name: shape or () for name, shape in shapes.items()}
-
-    def _bench(self, inputs: InputPlan, arena: Arena, shapes: dict[str, tuple[int, ...]]) -> Bench:
-        return Bench(
-            arena=arena,
-            inputs=inputs,
-            reference=self._reference,
-            verifier=self._choice.verifier(self._random("rule")),
-            output_shapes=shapes,
-            timeout_s=self._config.limits.timeout_s,
-            cores=self._session.cores if self._config.sampling.timing else None,
-            random=self._random("verify"),
-            tally=self._tally,
-            samples=Samples(self._random("samples")) if self._choice.elementwise else None,
-            optional=self._choice.optional,
-            device=self._config.device,
-        )
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
         @contextmanager
         def candidate(trial: int) -> Iterator[Candidate]:
-            with self._candidate(keeper, bench.arena, trial) as started, self._session.lock.timing():
+            attached = self._candidates.attached(keeper, bench.arena, trial)
+            with attached as started, self._session.lock.timing():
                 yield started
-            if not (self._keeps_candidates or self._candidates_last):
-                self._session.expect_home(self._loaded, self._artifact_dir)
-                self._forked = self._session.start(keeper)
-                bench.verify()
+            self._candidates.prepare_next(keeper)
+            bench.verify()
 
         stand = Stand(
             bench,
@@ -346,7 +236,7 @@ class Examination:
             self._handover,
             partial(self._rounds, bench),
             self._rough_handover,
-            partial(self._trusted, arena=bench.arena),
+            partial(self._candidates.trusted, arena=bench.arena),
             self._trial,
             lambda: statistics.median(self._tally.reference_ns),
         )
@@ -425,93 +315,16 @@ class Examination:
         return [replace(request, first=next(places)) for request in requests]
 
     def _handover(self, bench: Bench, asked: Asked) -> tuple[Handover, Handover]:
-        return self._session.handovers.both(bench, asked, partial(self._idle, arena=bench.arena))
+        return self._session.handovers.both(bench, asked, partial(self._candidates.idle, arena=bench.arena))
 
     def _rough_handover(self, bench: Bench) -> Handover:
-        return self._session.handovers.roughly(bench, partial(self._idle, arena=bench.arena))
+        return self._session.handovers.roughly(bench, partial(self._candidates.idle, arena=bench.arena))
 
     def _rounds(self, bench: Bench, asked: Asked) -> Rounds:
         rounds = math.ceil(self._config.sampling.trials / ROUND_EVERY)
-        idle = partial(self._idle, arena=bench.arena)
-        shared_by = self._idle_artifact if self._keeps_candidates else None
+        idle = partial(self._candidates.idle, arena=bench.arena)
+        shared_by = self._candidates.idle_artifact if self._candidates.keeps else None
         return self._session.handovers.rounds(bench, asked, idle, rounds, shared_by)
-
-    def _idle(self, work: Work, arena: Arena) -> AbstractContextManager[Candidate]:
-        """Return a candidate of the judge's own that does nothing but ``work``, attached to ``arena``."""
-        order = idle_order(self._order(), work, self._idle_artifact)
-        nbytes = arena.plan.inputs.nbytes + arena.plan.outputs.nbytes
-        # One that waits for the next workload has a context on the device, and the memory of this one.
-        if self._session.place.is_device or nbytes > _MOST_KEPT_BYTES:
-            return self._ours(order, arena)
-        return self._session.idler(self._loaded, order, arena)
-
-    def _trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:
-        """Return a candidate that has loaded ``source``, which is the judge's own, and mapped ``arena``."""
-        return self._ours(order_of_ours(self._order(), source), arena)
-
-    @contextmanager
-    def _ours(self, order: Order, arena: Arena) -> Iterator[Candidate]:
-        candidate = self._session.start(self._session.trusted_home(self._loaded, order.artifact_dir))
-        try:
-            candidate.load(order, 60.0)
-            candidate.attach(arena)
-            yield candidate
-        finally:
-            candidate.kill()
-            candidate.settle()  # what is measured next has the machine for itself
-
-    @contextmanager
-    def _candidate(self, keeper: Keeper, arena: Arena, trial: int) -> Iterator[Candidate]:
-        """Yield a candidate that has loaded the solution and mapped ``arena``; what it printed is kept."""
-        session, loaded = self._session, self._loaded
-        keep = self._keeps_candidates
-        if keep:
-            keeper = session.lasting_home(loaded, self._artifact_dir, trial)
-        candidate = session.kept(loaded, trial) if keep else self._lasting
-        if candidate is not None and not candidate.alive:
-            candidate = None
-        self._lasting = None
-        lasts = not keep and self._candidates_last
-        fresh = candidate is None
-        if candidate is None:
-            candidate = self._forked or session.start(keeper)
-            self._forked = None
-        try:
-            if fresh:
-                with session.artifacts.failure_remembered(loaded.solution):
-                    remark = candidate.load(self._order(), self._config.limits.build_timeout_s)
-                self._notes.remark(escape(remark))
-                session.sandbox = candidate.sandbox()
-            candidate.attach(arena)
-            candidate.settle()
-            yield candidate
-        except BaseException:
-            keep = lasts = False
-            raise
-        finally:
-            if keep:
-                session.keep(loaded, trial, candidate)
-            elif lasts:
-                self._lasting = candidate
-            else:
-                candidate.kill()
-            self._notes.output = candidate.output.text() or self._notes.output
-
-    def _order(self) -> Order:
-        return order_for(
-            self._definition,
-            self._loaded.solution,
-            artifact_dir=self._artifact_dir,
-            threads=self._session.threads,
-            device=self._config.device,
-            optional=self._choice.optional,
-            cache_dir=self._session.compiled_by(self._loaded),
-        )
-
-    def _random(self, purpose: str) -> np.random.Generator:
-        text = f"{purpose}\0{self._workload.uuid}\0{self._loaded.solution.content_hash}"
-        digest = hashlib.blake2b(text.encode(), key=self._config.secret, digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
     def _evaluation(self, failure: CandidateError | None, timing: Timing | None, wall: float) -> Evaluation:
         tally, notes = self._tally, self._notes
@@ -528,7 +341,7 @@ class Examination:
             status=status_of(failure),
             timestamp=datetime.now(timezone.utc).astimezone().isoformat(),
             log="" if failure is None or isinstance(failure, WrongOutput) else failure.log,
-            output=notes.output,
+            output=self._candidates.output,
             mismatch=comparison.mismatch,
             max_absolute_error=comparison.max_absolute_error if compared else None,
             max_relative_error=comparison.max_relative_error if compared else None,

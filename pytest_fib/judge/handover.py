@@ -32,6 +32,7 @@ _CYCLES = 5  # of witnesses, in all rounds, if they are few
 _SHARED_S = 10.0  # that rounds serve several workloads: a machine changes
 _REMEMBERED = 64  # by how far so many neighbouring rounds were apart, of whatever workload
 _APART = 0.954  # median distance of two normal numbers, in standard deviations
+_MOST_GATED_NS = 3000.0  # of spread behind a gate: of many witnesses the fastest is not late by chance
 _EQUAL_CALLS = 1 << 20
 _MOST_BYTES = 8 << 20  # that a call of ours writes: no cache that matters is larger
 _ALL_BYTES = 256 << 20  # of all requests together: where one takes long, some microseconds do not matter
@@ -265,14 +266,15 @@ class Rounds:
         middle = statistics.median(usual)
         # Behind a gate nobody waits for an interpreter, so a late request is the machine's doing, not usual.
         gated = self._bench.gate is not None
-        spread = usual[int((0.75 if gated else 0.9) * len(usual))] - middle
+        high = usual[int((0.75 if gated else 0.9) * len(usual))] - middle
+        spread = min(high, _MOST_GATED_NS) if gated else high
         return Handover(
             ordinary=middle,
             spread=spread,
             early=statistics.median(late),
             early_spread=statistics.median(late) - min(late),
             leads=tuple(each.interval.lead for made in ordinary for each in made),
-            uncertainty=self._uncertainty() if len(self._made) > 1 else spread,
+            uncertainty=self._uncertainty() if len(self._made) > 1 else high,
         )
 
     def _uncertainty(self) -> float:

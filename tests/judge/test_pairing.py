@@ -19,7 +19,7 @@ from pytest_fib.border.order import Order
 from pytest_fib.data.evaluation import Evaluation, Gating, Timing
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
-from pytest_fib.judge import JudgeSession, blocks, examination
+from pytest_fib.judge import JudgeSession, blocks, candidates
 from pytest_fib.judge.arm import Arm
 from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Interval
@@ -317,14 +317,14 @@ class TestHandovers:
         baseline = solution(theirs, "cpp" if "tvm" in theirs else "python")
         evaluation = judge(ours)
         languages: list[str] = []
-        order = examination.idle_order
+        order = candidates.idle_order
 
         def noted(*arguments: Any) -> Order:
             made = order(*arguments)
             languages.append(made.language)
             return made
 
-        monkeypatch.setattr(examination, "idle_order", noted)
+        monkeypatch.setattr(candidates, "idle_order", noted)
         monkeypatch.setattr(blocks, "_STAGE_S", 0.0)
         compared = session.compare(evaluation, SCALE_ADD, workload(), ours, None, baseline, 0.02)
         assert gating_of(compared).ratio is not None
