@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import random
 import statistics
+from dataclasses import replace
 
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.handover import Handover
-from pytest_fib.judge.trials import Latency, Trial, latency_of
+from pytest_fib.judge.trials import PROCESSOR, Latency, Trial, latency_of
 
 CALLS = 8
 SINGLE = Handover(500, 20_000, 5_000, tuple(range(18_000, 28_000, 500)))
@@ -19,6 +20,7 @@ def measured(
     single: float | None = None,
     lead: float = 22_000,
     seed: int = 7,
+    share: float = PROCESSOR.share,
 ) -> Latency:
     """Five trials of a kernel that takes so many nanoseconds per request of each kind; it takes noise with it."""
     draw = random.Random(seed)
@@ -37,7 +39,7 @@ def measured(
             for _, cost, lead in kinds
         ]
         trials.append(Trial([request for request, _, _ in kinds], intervals))
-    return latency_of(trials, CALLS, SEVERAL, SINGLE)
+    return latency_of(trials, CALLS, SEVERAL, SINGLE, replace(PROCESSOR, share=share))
 
 
 def median(latency: Latency) -> float:
@@ -76,8 +78,22 @@ def test_the_slowest_kind_of_request_counts() -> None:
 
 
 def test_no_latency_is_below_a_nanosecond() -> None:
-    latency = measured(-2_000)
+    latency = measured(-2_000, share=1.0)
     assert min(sample for samples in latency.trials for sample in samples) >= 1 / CALLS
+
+
+def test_no_more_than_half_of_a_request_is_hand_over() -> None:
+    """Who makes the calls of a request faster than idle calls are made gains half of it at most."""
+    latency = measured(-400)
+    assert not latency.remarks
+    elapsed = SEVERAL.ordinary - 400
+    assert abs(median(latency) / (elapsed / 2 / CALLS) - 1) < 0.03
+    assert median(measured(-400, share=1.0)) < 0.05 * median(latency)
+
+
+def test_single_calls_are_not_held_against_half_of_a_request() -> None:
+    """A call of 60 ns alone, with a hand-over of 500, takes less than half of its request."""
+    assert not measured(60 * CALLS).remarks
 
 
 def test_a_warm_up_is_left_out_and_witnesses_stay() -> None:
