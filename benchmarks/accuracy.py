@@ -8,7 +8,8 @@
   solution itself around its copy, with what reading its clock costs beside. Next to it stands a program of two
   processes without a judge, one of which writes fresh buffers on its core and the other copies and times itself on
   another one, run before and after; it shows whether being stopped between requests makes copies slower.
-* A/A: pairs of evaluations of one solution; how often the interval of their difference holds 0, and how wide it is.
+* A/A: pairs of evaluations of one solution; how often the interval of their difference (Welch's, on the
+  logarithms of trial medians) holds 0, and how wide it is.
 """
 
 from __future__ import annotations
@@ -300,6 +301,19 @@ def ratios(rows: list[tuple[float, float, float]], to: int) -> str:
     return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
+def welch(one: list[float], other: list[float]) -> float:
+    """Return half of the 95 % interval of the difference of two means, whose samples have nothing in common.
+
+    Source: Welch, "The generalization of Student's problem when several different population variances are involved",
+    Biometrika 34, 1947.
+    """
+    squares = [statistics.variance(values) / len(values) for values in (one, other)]
+    degrees = sum(squares) ** 2 / sum(
+        square**2 / (len(values) - 1) for square, values in zip(squares, (one, other), strict=True)
+    )
+    return student_t_quantile(0.975, degrees) * math.sqrt(sum(squares))
+
+
 def a_a(session: JudgeSession, pairs: int) -> None:
     """Print how often two runs of one solution are told apart; the kernels take turns."""
     holds: dict[str, list[bool]] = {name: [] for name in A_A}
@@ -311,11 +325,9 @@ def a_a(session: JudgeSession, pairs: int) -> None:
             timing = judged(session, solution(name, A_A[name]), 4096, 2 * number + arm)
             logs.append([math.log(statistics.median(trial)) for trial in timing.trials_ms])
             clock = math.hypot(clock, timing.clock_uncertainty_ms / timing.latency_ms)
-        difference = [b - a for a, b in zip(*logs, strict=True)]
-        quantile = student_t_quantile(0.975, len(difference) - 1)
-        half = quantile * statistics.stdev(difference) / math.sqrt(len(difference))
-        half = math.hypot(half, clock)  # as in the interval of each
-        holds[name].append(abs(statistics.fmean(difference)) <= half)
+        half = math.hypot(welch(*logs), clock)  # as in the interval of each
+        difference = statistics.fmean(logs[1]) - statistics.fmean(logs[0])
+        holds[name].append(abs(difference) <= half)
         halves[name].append(half)
     for name, held in holds.items():
         print(

@@ -262,11 +262,13 @@ class Processor:
                     _first, *probes = bench.run(candidate, [Request()] * PROBES)
                     rough = stand.roughly(bench)
                     schedule = stand.schedule(probes, rough)
-                    calls = schedule.calls_per_request
-                    if calls > 1:
-                        # Alone, a short call meets cold code, and looks several times as long.
-                        probes = bench.run(candidate, [Request(calls)], verify_later=True)
-                        schedule = stand.schedule(probes, rough, calls)
+                    calls, tried = schedule.calls_per_request, 1
+                    while calls > tried:
+                        # Alone, and among few, a short call meets cold code, and in the first request memory that
+                        # is not mapped yet: it looks several times as long.
+                        tried = calls
+                        probes = bench.run(candidate, [Request(tried)] * 2, verify_later=True)
+                        schedule = stand.schedule(probes, rough, tried)
                         calls = schedule.calls_per_request
                 trials.append(stand.trial(bench, candidate, schedule))
                 if rounds is None:
