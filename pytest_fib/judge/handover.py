@@ -30,7 +30,8 @@ _ORDINARY = 5  # ordinary requests before each witness
 _ON_DEVICE = 20  # requests of each kind, on a device
 _CYCLES = 5  # of witnesses, in all rounds, if they are few
 _SHARED_S = 10.0  # that rounds serve several workloads: a machine changes
-_REMEMBERED = 64  # by how far so many neighbouring rounds were apart, of whatever workload
+_REMEMBERED = 128  # by how far so many neighbouring rounds were apart, of whatever workload
+_ENOUGH = 8  # of as many calls a request, which vary alike
 _APART = 0.954  # median distance of two normal numbers, in standard deviations
 _MOST_GATED_NS = 3000.0  # of spread behind a gate: of many witnesses the fastest is not late by chance
 _EQUAL_CALLS = 1 << 20
@@ -109,16 +110,32 @@ class _Shared:
 
 
 @dataclass
+class Distances:
+    """Nanoseconds between the medians of neighbouring rounds: a few rounds of one workload alone would say little."""
+
+    _seen: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def add(self, calls: int, distance: float) -> None:
+        """Remember the distance of two rounds with ``calls`` calls a request."""
+        self._seen.append((calls, distance))
+
+    def of(self, calls: int) -> list[float]:
+        """Return those of rounds with ``calls`` calls a request, of all rounds while these are few."""
+        own = [distance for seen, distance in self._seen if seen == calls]
+        return own if len(own) >= _ENOUGH else [distance for _, distance in self._seen]
+
+
+@dataclass
 class Handovers:
     """The hand-overs of one session.
 
     Attributes
     ----------
     apart
-        Nanoseconds between the medians of neighbouring rounds: a few rounds of one workload alone would say little.
+        What rounds of all workloads say about how sure the hand-over is.
     """
 
-    apart: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    apart: Distances = field(default_factory=Distances)
     _known: dict[_Key, tuple[Handover, Handover]] = field(default_factory=dict)
     _rough: dict[bool, Handover] = field(default_factory=dict)
     _shared: dict[tuple[object, ...], _Shared] = field(default_factory=dict)
@@ -188,7 +205,7 @@ class Rounds:
         What each of the calls does.
     """
 
-    def __init__(self, bench: Bench, asked: Asked, idle: Idle, apart: deque[float], rounds: int = 1) -> None:
+    def __init__(self, bench: Bench, asked: Asked, idle: Idle, apart: Distances, rounds: int = 1) -> None:
         plan = bench.arena.plan
         self._bench = bench_of_ours(bench)
         self._idle = idle
@@ -256,7 +273,7 @@ class Rounds:
             before, last = (
                 statistics.median(each.beside for each in _of(ordinary, made)) for made in self._made[-2:]
             )
-            self._apart.append(abs(last - before))
+            self._apart.add(ordinary.calls, abs(last - before))
 
     def handover(self, calls: int) -> Handover:
         """Return the hand-over of requests of ``calls`` calls, as the rounds that were made show it."""
@@ -279,8 +296,9 @@ class Rounds:
 
     def _uncertainty(self) -> float:
         """Return half of the interval of the median of all rounds, from how far rounds are apart in this session."""
-        deviation = statistics.median(self._apart) / _APART
-        return student_t_quantile(0.975, len(self._apart)) * deviation / math.sqrt(len(self._made))
+        apart = self._apart.of(self._requests[0].calls)
+        deviation = statistics.median(apart) / _APART
+        return student_t_quantile(0.975, len(apart)) * deviation / math.sqrt(len(self._made))
 
 
 @dataclass(frozen=True)

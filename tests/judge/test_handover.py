@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from pytest_fib.errors import FibError, NotJudgeable
 from pytest_fib.judge import JudgeSession, Sampling, handover, places, schedule
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Candidate, Interval
-from pytest_fib.judge.handover import Asked, Handovers, Rounds
+from pytest_fib.judge.handover import Asked, Distances, Handovers, Rounds
 from pytest_fib.judge.orders import calls_are_compiled, compiled_idle
 from pytest_fib.judge.trials import Trial
 from tests.judge.conftest import CONFIG, SCALE_ADD, solution, workload
@@ -75,8 +74,15 @@ def bench_as_it_is(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
         monkeypatch.setattr(handover, "bench_of_ours", lambda bench: bench)
 
 
-def rounds_of(machine: Machine, asked: Asked, count: int = 1, apart: deque[float] | None = None) -> Rounds:
-    apart = deque() if apart is None else apart
+def distances(calls: int, distance: float, count: int) -> Distances:
+    apart = Distances()
+    for _ in range(count):
+        apart.add(calls, distance)
+    return apart
+
+
+def rounds_of(machine: Machine, asked: Asked, count: int = 1, apart: Distances | None = None) -> Rounds:
+    apart = Distances() if apart is None else apart
     rounds = Rounds(machine, asked, machine.idle, apart, count)  # type: ignore[arg-type]
     while rounds.left:
         rounds.make()
@@ -108,7 +114,7 @@ def test_witnesses_are_few_among_ordinary_requests() -> None:
 
 def test_one_disturbed_round_changes_nothing() -> None:
     machine = Machine(disturbed=lambda number: 50_000 if number == 3 else 10 * number)
-    found = rounds_of(machine, Asked(1), 5, deque([10.0] * 20)).handover(1)
+    found = rounds_of(machine, Asked(1), 5, distances(1, 10.0, 20)).handover(1)
     assert found.ordinary == 1020
     assert 5 < found.uncertainty < 20
 
@@ -120,12 +126,21 @@ def test_rounds_that_differ_leave_doubt() -> None:
 
 
 def test_how_far_rounds_are_apart_is_known_from_other_workloads() -> None:
-    apart: deque[float] = deque([20.0] * 60)
+    apart = distances(2, 20.0, 60)
     alone = rounds_of(Machine(disturbed=lambda number: 20 * number), Asked(1), 3).handover(1)
     among = rounds_of(Machine(disturbed=lambda number: 20 * number), Asked(1), 3, apart).handover(1)
-    assert len(apart) == 62
+    assert len(apart.of(1)) == 62
     assert 20 < among.uncertainty < alone.uncertainty < 100
     assert among.uncertainty == pytest.approx(2.0 * 20 / 0.954 / 3**0.5, rel=0.01)
+
+
+def test_rounds_of_as_many_calls_say_more_than_all_once_there_are_some() -> None:
+    apart = distances(32, 500.0, 100)
+    few = rounds_of(Machine(disturbed=lambda number: 20 * number), Asked(1), 3, apart).handover(1)
+    for _ in range(3):
+        enough = rounds_of(Machine(disturbed=lambda number: 20 * number), Asked(1), 3, apart).handover(1)
+    assert few.uncertainty > 500
+    assert enough.uncertainty < 50
 
 
 def test_long_calls_are_asked_about_less_often() -> None:
