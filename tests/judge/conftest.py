@@ -42,6 +42,20 @@ def run(x, w, bias):
 """
 
 
+CPP = """
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::TensorView;
+
+void run(TensorView x, TensorView w, double bias, TensorView y) {
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+
 def workload(rows: int = 4, **more: object) -> Workload:
     inputs = {"x": {"type": "random"}, "w": {"type": "random"}, "bias": {"type": "scalar", "value": 0.5}}
     return Workload.model_validate({"uuid": f"rows-{rows}", "axes": {"rows": rows}, "inputs": inputs, **more})

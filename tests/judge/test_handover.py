@@ -19,7 +19,7 @@ from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.handover import Asked, Distances, Handovers, Rounds
 from pytest_fib.judge.orders import calls_are_compiled, compiled_idle
 from pytest_fib.judge.trials import Trial
-from tests.judge.conftest import CONFIG, SCALE_ADD, solution, workload
+from tests.judge.conftest import CONFIG, CPP, SCALE_ADD, solution, workload
 
 WORKED = 30_000
 
@@ -215,20 +215,6 @@ def test_shared_rounds_are_made_anew_after_some_time(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(time, "monotonic", lambda at=now + seconds: at)
         assert shared(session, machine, Asked(1)).handover(1).ordinary == expected
 
-
-CPP = """
-#include <cstring>
-#include <tvm/ffi/container/tensor.h>
-#include <tvm/ffi/function.h>
-using tvm::ffi::TensorView;
-
-void run(TensorView x, TensorView w, double bias, TensorView y) {
-  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
-  auto* out = static_cast<float*>(y.data_ptr());
-  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
-}
-TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
-"""
 
 RETURNING = """
 #include <cstdlib>

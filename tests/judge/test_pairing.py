@@ -29,7 +29,7 @@ from pytest_fib.judge.pairing import Pairing
 from pytest_fib.judge.places import Contest, free_terms
 from pytest_fib.judge.trials import PROCESSOR
 
-from .conftest import HONEST, SCALE_ADD, Judge, in_call, solution, workload
+from .conftest import CPP, HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
 OTHER = solution(HONEST + "\n# the baseline\n")
 Latency = Callable[[str, int], float]
@@ -292,20 +292,6 @@ class TestRealProcesses:
         evaluation = self.compare(session, judge, solution(), solution(source))
         assert evaluation.passed
         assert reason in gating_of(evaluation).reason
-
-
-CPP = """
-#include <tvm/ffi/container/tensor.h>
-#include <tvm/ffi/function.h>
-using tvm::ffi::TensorView;
-
-void run(TensorView x, TensorView w, double bias, TensorView y) {
-  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
-  auto* out = static_cast<float*>(y.data_ptr());
-  for (int64_t i = 0; i < x.shape()[0] * 64; ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
-}
-TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
-"""
 
 
 class TestHandovers:
