@@ -75,7 +75,7 @@ def load(order: Order) -> Any:
     BuildError
         If it exports no function of that name.
     """
-    module = _library(order)
+    module = library(order)
     try:
         return module[order.entry_symbol]
     except (AttributeError, KeyError):
@@ -87,10 +87,11 @@ def load(order: Order) -> Any:
 
 def loop(order: Order, entry: Any) -> Loop:
     """Return what makes the calls of ``entry`` in compiled code."""
-    return Loop(_library(order), entry)
+    return Loop(library(order), entry)
 
 
-def _library(order: Order) -> Any:
+def library(order: Order) -> Any:
+    """Load ``solution.so``; the same one again if it is loaded already."""
     import tvm_ffi
 
     return tvm_ffi.load_module(str(Path(order.artifact_dir) / LIBRARY))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pytest_fib.border.order import Order
@@ -14,9 +13,7 @@ build, argument, loop = cpp.build, cpp.argument, cpp.loop
 
 def load(order: Order) -> Callable[..., Any]:
     """Return the compiled function, which takes any arguments."""
-    import tvm_ffi
-
-    module = tvm_ffi.load_module(str(Path(order.artifact_dir) / cpp.LIBRARY))
+    module = cpp.library(order)
     work = order.work
     module["prepare"](work.ns, work.nbytes, work.places, *work.requests)
     run: Callable[..., Any] = module["run"]
