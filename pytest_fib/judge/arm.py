@@ -12,12 +12,13 @@ from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.text import escape
 from pytest_fib.inputs import InputPlan
 from pytest_fib.judge.arena import Arena
-from pytest_fib.judge.bench import Bench, Request, WrongOutput
+from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.examination import Examination, status_of
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.handover import Asked, Handover
 from pytest_fib.judge.schedule import PROBES, Schedule
+from pytest_fib.judge.verification import WrongOutput
 
 
 class Arm(Examination):
@@ -48,7 +49,8 @@ class Arm(Examination):
     def bench(self, inputs: InputPlan, arena: Arena) -> Bench:
         """Return what stays the same for all blocks of this solution."""
         setting = self._setting
-        return replace(setting.bench(inputs, arena, setting.output_shapes(), self._tally), samples=None)
+        bench = setting.bench(inputs, arena, setting.output_shapes(), self._tally)
+        return replace(bench, verification=replace(bench.verification, samples=None))
 
     def random(self, purpose: str) -> np.random.Generator:
         """Return secret randomness, the same again for the same purpose."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -17,29 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pytest_fib.errors import DataError
 from pytest_fib.inputs import InputPlan
 from pytest_fib.inputs.distributions import NORMAL
-from pytest_fib.judge.arena import Arena, tensors_of
+from pytest_fib.judge.arena import Arena
 from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
-from pytest_fib.judge.failures import CandidateError, CandidateTimeout, DeviceBusy, IntegrityViolation
+from pytest_fib.judge.failures import CandidateTimeout, DeviceBusy, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
-from pytest_fib.judge.numerics import Exact, Others, Samples
-from pytest_fib.judge.reference import Reference
-from pytest_fib.judge.rules import Calls, Comparison, Verifier, compare
+from pytest_fib.judge.verification import Taken, Tally, Verification
 
 _BATCH_BYTES, _DEVICE_BATCH_BYTES = 64 << 20, 512 << 20  # of inputs and outputs that are kept at a time
 _BULK_BYTES = 32 << 20
 _GATE_PATIENCE_S = 0.05
 _UNDISTURBED_AT_LAST = 8  # times that inputs are written while somebody is at work
-
-
-class WrongOutput(CandidateError):
-    """A verified call is not what the reference says; ``comparison`` has the mismatch."""
-
-    def __init__(self, comparison: Comparison) -> None:
-        super().__init__("wrong output")
-        self.comparison = comparison
 
 
 @dataclass(frozen=True)
@@ -58,24 +47,6 @@ class Request:
     def sets(self) -> range:
         """The sets of the arena that the calls use, one each."""
         return range(self.first, self.first + self.calls)
-
-
-@dataclass
-class Tally:
-    """What has been done for one workload so far; times in nanoseconds.
-
-    ``comparison`` is of calls with normal inputs, ``others`` of the rest. ``call_ns`` is the time between "go" and
-    "done", ``waited_ns`` all that the candidate was waited for; ``longest_ns`` is the longest request of the latter.
-    """
-
-    calls: int = 0
-    verified_calls: int = 0
-    call_ns: int = 0
-    waited_ns: int = 0
-    longest_ns: int = 0
-    reference_ns: list[int] = field(default_factory=list)
-    comparison: Comparison = field(default_factory=Comparison.nothing)
-    others: Others = field(default_factory=Others)
 
 
 @dataclass(frozen=True)
@@ -110,66 +81,46 @@ class _Drawn:
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """What a call to be verified was given and wrote: its set of outputs, and which optional ones it left alone."""
-
-    number: int
-    inputs: dict[str, torch.Tensor]
-    outputs: torch.Tensor
-    untouched: frozenset[str]
-
-
-@dataclass(frozen=True)
 class Bench:
     """What stays the same for all calls of one workload.
 
     Attributes
     ----------
-    scalars
-        The inputs that are Python scalars.
-    verifier
-        The judging rule.
-    output_shapes
-        Output name to shape; inputs that are written in place count as outputs, behind the others.
+    verification
+        How calls are verified.
     timeout_s
         Seconds that all calls of this workload may take together.
     cores
         Where to wait while timing; None when not timing.
     random
         Secret randomness for the choice of verified calls.
-    samples
-        Takes outputs that are looked at more closely afterwards; None if they are not.
     scratch
         Memory of the judge's own for one call's bulk inputs.
     optional
         Outputs that the solution may leave out.
-    referenced
-        Whether the reference runs on verified calls.
     device
         Where inputs are drawn, the reference runs and outputs are.
     gate
         How calls are enqueued before their inputs are there, so that "go" starts the device alone; None if they
         are not.
-    taken
-        Calls that are to be verified still.
     """
 
     arena: Arena
     inputs: InputPlan
-    reference: Reference
-    verifier: Verifier
-    output_shapes: dict[str, tuple[int, ...]]
+    verification: Verification
     timeout_s: float
     cores: Cores | None
     random: np.random.Generator
     tally: Tally
-    samples: Samples | None = None
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
-    referenced: bool = True
     device: str = "cpu"
     gate: Gate | None = None
-    taken: list[_Taken] = field(default_factory=list)
+
+    def apart(self, inputs: InputPlan | None = None) -> Bench:
+        """Return a bench for calls that are counted, and wait to be verified, apart from those of this one."""
+        verification = replace(self.verification, samples=None, waiting=[])
+        return replace(self, inputs=inputs or self.inputs, tally=Tally(), verification=verification)
 
     def run(
         self,
@@ -206,7 +157,10 @@ class Bench:
             calls = sum(request.calls for request in batch)
             intervals += self._batch(candidate, batch, most, chosen[done : done + calls])
             done += calls
-            little = len(self.taken) * self._bytes_per_call <= self._batch_bytes and not self._is_bulk
+            little = (
+                len(self.verification.waiting) * self._bytes_per_call <= self._batch_bytes
+                and not self._is_bulk
+            )
             if not (verify_later and little):
                 self.verify()
         return intervals
@@ -219,25 +173,7 @@ class Bench:
         WrongOutput
             If something is wrong.
         """
-        calls: list[_Taken] = []
-        expected: list[list[torch.Tensor]] = []
-        for call in self.taken:
-            if not self.referenced:
-                calls.append(call)
-                expected.append([])
-                continue
-            try:
-                outputs, elapsed = self.reference({**call.inputs, **self.inputs.scalars}, self.output_shapes)
-            except DataError:
-                if self.inputs.distribution(call.number) == NORMAL:
-                    raise
-                continue  # what the reference refuses, nobody has to compute
-            calls.append(call)
-            expected.append(outputs)
-            self.tally.reference_ns.append(elapsed)
-        self.taken.clear()
-        if calls:
-            self._verify(calls, expected)
+        self.verification.verify(self.tally)
 
     def _chosen(self, total: int, verify: int | None) -> npt.NDArray[np.bool_]:
         """Return for each of the next ``total`` calls whether it is verified."""
@@ -295,7 +231,7 @@ class Bench:
         else:
             with waiting_on(self.cores.judge):
                 elapsed, taken = self._requests(candidate, requests, most, drawn)
-        self.taken.extend(taken[index] for index in np.flatnonzero(chosen).tolist())
+        self.verification.waiting.extend(taken[index] for index in np.flatnonzero(chosen).tolist())
         return elapsed
 
     def _draw(self, calls: range) -> list[_Drawn]:
@@ -312,13 +248,13 @@ class Bench:
 
     def _requests(
         self, candidate: Candidate, requests: list[Request], most: int, drawn: list[_Drawn]
-    ) -> tuple[list[Interval], list[_Taken]]:
+    ) -> tuple[list[Interval], list[Taken]]:
         arena = self.arena
         arena.prepare([request.sets for request in requests])
         if self.cores is not None:
             candidate.arm(self._remaining(candidate))
         elapsed: list[Interval] = []
-        taken: list[_Taken] = []
+        taken: list[Taken] = []
         contents = iter(drawn)
         for number, request in enumerate(requests):
             if self.gate is not None:
@@ -330,7 +266,13 @@ class Bench:
             none: frozenset[str] = frozenset()
             left = arena.untouched(number, outputs, self.optional) if self.optional else [none] * len(filled)
             taken += [
-                _Taken(call.number, call.inputs, output, untouched)
+                Taken(
+                    call.number,
+                    self.inputs.distribution(call.number),
+                    {**call.inputs, **self.inputs.scalars},
+                    output,
+                    untouched,
+                )
                 for call, output, untouched in zip(filled, outputs, left, strict=True)
             ]
         return elapsed, taken
@@ -397,58 +339,3 @@ class Bench:
         changed = arena.changed(request.sets, [call.inputs for call in filled])
         if changed:
             raise IntegrityViolation(f"the candidate changed its input {changed}")
-
-    def _verify(self, calls: list[_Taken], expected: list[list[torch.Tensor]]) -> None:
-        tensors = tensors_of(torch.stack([call.outputs for call in calls]), self.arena.plan.outputs)
-        if not self.verifier.on_device:
-            tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
-            expected = [[tensor.cpu() for tensor in outputs] for outputs in expected]
-        numbers = [call.number for call in calls]
-        kinds = [self.inputs.distribution(number) for number in numbers]
-        normal = [position for position, kind in enumerate(kinds) if kind == NORMAL]
-        contents = [{**self._seen_by_rule(call.inputs), **self.inputs.scalars} for call in calls]
-        left = [call.untouched for call in calls] if self.optional else []
-        self._verify_normal(normal, Calls(numbers, contents, tensors, expected, left))
-        others = [position for position, kind in enumerate(kinds) if kind != NORMAL]
-        if self._all_within(others, tensors, expected):
-            self.tally.others.calls += len(others)
-            others = []
-        for position in others:
-            exact = Exact(self.reference, contents[position], self.output_shapes)
-            got = {name: tensor[position : position + 1] for name, tensor in tensors.items()}
-            self.tally.others.add(
-                kinds[position], got, expected[position], self.verifier.rule, numbers[position], exact
-            )
-        self.tally.verified_calls += len(calls)
-        if self.tally.comparison.mismatch is not None:
-            raise WrongOutput(self.tally.comparison)
-
-    def _seen_by_rule(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        if self.verifier.on_device:
-            return inputs
-        return {name: tensor.cpu() for name, tensor in inputs.items()}
-
-    def _all_within(
-        self, positions: list[int], tensors: dict[str, torch.Tensor], expected: list[list[torch.Tensor]]
-    ) -> bool:
-        """Whether calls with other inputs hold even the rule for normal ones, which is the hardest."""
-        return not positions or all(
-            compare(
-                name,
-                tensor[positions],
-                [expected[position][output] for position in positions],
-                self.verifier.rule,
-                positions,
-            ).mismatch
-            is None
-            for output, (name, tensor) in enumerate(tensors.items())
-        )
-
-    def _verify_normal(self, positions: list[int], calls: Calls) -> None:
-        if not positions:
-            return
-        normal = calls.at(positions)
-        self.tally.comparison = self.tally.comparison.merge(self.verifier.compare(normal))
-        if self.samples is not None:
-            for position, number in enumerate(normal.numbers):
-                self.samples.offer(number, normal.given(position), normal.expected[position])

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from pytest_fib.data.evaluation import Stage
 from pytest_fib.inputs.shifted import Shifted
 from pytest_fib.judge.arm import Arm, of_baseline
-from pytest_fib.judge.bench import Bench, Request, Tally
+from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.places import Terms
 from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.trials import Trial
+from pytest_fib.judge.verification import Tally
 from pytest_fib.measure import gate
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ class Blocks:
     def _bench(self, bench: Bench, number: int) -> Bench:
         """Return the bench of one block: for both solutions the same inputs, and requests in the same order."""
         inputs = Shifted(bench.inputs, (1 + number) * _CALLS_OF_BLOCK)
-        return replace(
-            bench, inputs=inputs, tally=Tally(), taken=[], random=self.ours.random(f"block {number}")
-        )
+        return replace(bench.apart(inputs), random=self.ours.random(f"block {number}"))
 
     def _stage(self, blocks: Sequence[tuple[Trial, Trial]]) -> Stage:
         ours, theirs = (self._latencies([block[side] for block in blocks], side) for side in (0, 1))

@@ -97,7 +97,7 @@ class Candidates:
         keep = self.keeps
         if keep:
             keeper = session.lasting_home(loaded, self._artifact_dir, trial)
-        candidate = session.kept(loaded, trial) if keep else self._lasting
+        candidate = session.lasting.candidate(loaded, trial) if keep else self._lasting
         if candidate is not None and not candidate.alive:
             candidate = None
         self._lasting = None
@@ -120,7 +120,7 @@ class Candidates:
             raise
         finally:
             if keep:
-                session.keep(loaded, trial, candidate)
+                session.lasting.keep(trial, candidate)
             elif lasts:
                 self._lasting = candidate
             else:

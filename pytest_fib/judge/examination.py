@@ -22,7 +22,7 @@ from pytest_fib.data.workload import Workload, WorkloadTolerance
 from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.inputs import InputPlan
 from pytest_fib.inputs.repeating import Repeating
-from pytest_fib.judge.bench import Bench, Request, Tally, WrongOutput
+from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate
 from pytest_fib.judge.candidates import Candidates
 from pytest_fib.judge.config import Tolerance
@@ -35,6 +35,7 @@ from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
 from pytest_fib.judge.setting import Setting
 from pytest_fib.judge.trials import Trial
+from pytest_fib.judge.verification import Tally, WrongOutput
 from pytest_fib.judge.zygote import Keeper
 from pytest_fib.measure.interval import log_t_interval
 from pytest_fib.measure.warmup import outliers
@@ -152,10 +153,12 @@ class Examination:
 
     def _hear_the_rule(self, bench: Bench, keeper: Keeper) -> None:
         """Make the calls that the rule wants beyond the others, as far as there is time; hear what all show."""
-        wanted = bench.verifier.further_calls(self._tally.verified_calls)
+        verification = bench.verification
+        wanted = verification.verifier.further_calls(self._tally.verified_calls)
         if wanted:
             # No candidate can tell these calls from timed ones, except that inputs come back.
-            apart = replace(bench, inputs=Repeating(bench.inputs, _REPEATED), referenced=False)
+            repeating = Repeating(bench.inputs, _REPEATED)
+            apart = replace(bench, inputs=repeating, verification=replace(verification, referenced=False))
             request = Request(min(bench.arena.plan.inputs.sets, _REPEATED))
             lock = self._session.lock.timing() if bench.cores else self._session.lock.working()
             with self._candidates.attached(keeper, bench.arena, 0) as candidate, lock:
@@ -164,7 +167,7 @@ class Examination:
                 while requests > 0 and time.monotonic() < end:
                     apart.run(candidate, [request] * min(requests, _AT_ONCE))
                     requests -= _AT_ONCE
-        self._tally.comparison = self._tally.comparison.merge(bench.verifier.conclude())
+        self._tally.comparison = self._tally.comparison.merge(verification.verifier.conclude())
         if self._tally.comparison.mismatch is not None:
             raise WrongOutput(self._tally.comparison)
 
@@ -202,8 +205,7 @@ class Examination:
             arena = self._session.place.arena(plan, setting.random("nearby arena"))
             bench = setting.bench(inputs, arena, shapes, Tally())
             timeout = min(self._config.limits.timeout_s, scrutiny.nearby_timeout_s)
-            apart = replace(bench, samples=None, cores=None, scratch={}, taken=[], timeout_s=timeout)
-            return described(near, self._workload), apart
+            return described(near, self._workload), replace(bench.apart(), cores=None, timeout_s=timeout)
         return None
 
     def _wrong_nearby(self, difference: str, bench: Bench, keeper: Keeper) -> str:

@@ -14,13 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
 from pytest_fib.border.idle import NO_WORK, Work
 from pytest_fib.errors import FibError
 from pytest_fib.inputs.repeating import Repeating
-from pytest_fib.judge.bench import Bench, Request, Tally
+from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.schedule import SHORT_NS
 from pytest_fib.measure.interval import student_t_quantile
@@ -43,8 +43,7 @@ _LONGEST_NS = 1e6  # that a call of ours works: the hand-over of a longer one is
 
 def bench_of_ours(bench: Bench) -> Bench:
     """Return a bench for candidates of the judge's own: nothing is counted, and inputs need not be new."""
-    inputs = Repeating(bench.inputs, _EQUAL_CALLS)
-    return replace(bench, tally=Tally(), taken=[], samples=None, inputs=inputs)
+    return bench.apart(Repeating(bench.inputs, _EQUAL_CALLS))
 
 
 @dataclass(frozen=True)

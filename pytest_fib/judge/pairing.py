@@ -15,11 +15,12 @@ from pytest_fib.data.evaluation import Evaluation, Gating, Stage
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge.arm import Arm, NoBaseline, of_baseline
-from pytest_fib.judge.bench import Bench, Tally, WrongOutput
+from pytest_fib.judge.bench import Bench
 from pytest_fib.judge.blocks import Blocks, ratios
 from pytest_fib.judge.candidate import Candidate, CannotGate
 from pytest_fib.judge.failures import CandidateError, DeviceBusy
 from pytest_fib.judge.places import Contest
+from pytest_fib.judge.verification import Tally, WrongOutput
 from pytest_fib.measure import gate
 from pytest_fib.measure.scores import geometric_mean
 
@@ -135,7 +136,7 @@ class Pairing:
     @staticmethod
     def _conclude(benches: tuple[Bench, Bench]) -> None:
         """Hear what all calls show together, of rules that want to see many."""
-        ours, theirs = (bench.verifier.conclude() for bench in benches)
+        ours, theirs = (bench.verification.verifier.conclude() for bench in benches)
         if ours.mismatch is not None:
             raise WrongOutput(ours)
         if theirs.mismatch is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from pytest_fib.border.arena import Plan
 from pytest_fib.data.evaluation import Clock
 from pytest_fib.judge.arena import Arena, JudgeArena
-from pytest_fib.judge.bench import Bench, Request, Tally
+from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
 from pytest_fib.judge.handover import Asked, Handover, Rounds
@@ -305,7 +305,7 @@ def _suiting(rounds: Rounds, call_ns: float, trials: list[Trial], calls: int, st
 def free_terms(contest: Contest, slack: Slack) -> Terms:
     """Return the terms of two whose calls begin when "go" is seen."""
     ours, theirs = contest.benches
-    apart = replace(theirs, tally=Tally(), taken=[])
+    apart = theirs.apart()
     probed = contest.probe(apart)
     call_ns = (
         contest.our_call_ns,

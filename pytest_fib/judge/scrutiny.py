@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from pytest_fib.data.evaluation import Mismatch
 from pytest_fib.data.text import escape
-from pytest_fib.judge.bench import Bench, Tally, WrongOutput
+from pytest_fib.judge.bench import Bench
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.numerics import MAX_RATIO, Others, error_ratio
+from pytest_fib.judge.verification import Tally, WrongOutput
 
 NEARBY_CALLS = 3
 """Calls with a shape beside the published one."""
@@ -52,12 +53,14 @@ class Scrutiny:
 
     def error_ratio(self, bench: Bench) -> float | None:
         """Return the error ratio of the calls that ``bench`` kept, or None where it cannot be had."""
-        if bench.samples is None or not bench.samples.kept:
+        verification = bench.verification
+        samples = verification.samples
+        if samples is None or not samples.kept:
             return None
         if statistics.median(bench.tally.reference_ns) > self.reference_s * 1e9:
             return None
         return error_ratio(
-            bench.samples.kept, bench.inputs, bench.reference, bench.output_shapes, self.float64_s
+            samples.kept, bench.inputs, verification.reference, verification.output_shapes, self.float64_s
         )
 
     def affords_shapes(self, tally: Tally) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
@@ -37,6 +37,7 @@ from pytest_fib.judge.floor import Floors
 from pytest_fib.judge.handover import Handovers
 from pytest_fib.judge.homes import Homes
 from pytest_fib.judge.idlers import Idlers
+from pytest_fib.judge.lasting import Lasting
 from pytest_fib.judge.libraries import include_folders
 from pytest_fib.judge.machine import Cores, DeviceLock, Lock, MachineLock
 from pytest_fib.judge.orders import (
@@ -78,8 +79,7 @@ class JudgeSession:
         self._references: dict[str, Reference] = {}
         self._homes = Homes(self._own_folder)
         self._idlers = Idlers()
-        self._lasting: dict[tuple[str, int], Keeper] = {}
-        self._kept: dict[tuple[str, int], Candidate] = {}
+        self.lasting = Lasting()
 
     def __enter__(self) -> JudgeSession:
         return self
@@ -326,15 +326,9 @@ class JudgeSession:
             keeper.close()
 
     def lasting_home(self, loaded: LoadedSolution, artifact_dir: str, trial: int) -> Keeper:
-        """Return the keeper of one trial of ``loaded`` that lasts for all its workloads (isolation ``solution``).
-
-        One per trial, so that what is stopped for one is not within the reach of another.
-        """
-        key = loaded.solution.content_hash
-        self._leave({other for other, _ in self._lasting if other != key})
-        if (key, trial) not in self._lasting:
-            self._lasting[key, trial] = self._new_keeper(loaded, artifact_dir, self.compiled_by(loaded))
-        return self._lasting[key, trial]
+        """Return the keeper of one trial of ``loaded`` that lasts for all its workloads (isolation ``solution``)."""
+        made = partial(self._new_keeper, loaded, artifact_dir, self.compiled_by(loaded))
+        return self.lasting.home(loaded, trial, made)
 
     def compiled_by(self, loaded: LoadedSolution) -> str:
         """Return the folder where ``loaded`` alone finds what it compiled for a device earlier in this session.
@@ -346,13 +340,6 @@ class JudgeSession:
         folder = self._own_folder / "compiled" / loaded.solution.content_hash.replace(":", "-")
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
-
-    def _leave(self, solutions: set[str]) -> None:
-        """End what is kept of ``solutions``."""
-        for kept in [kept for kept in self._kept if kept[0] in solutions]:
-            self._kept.pop(kept).kill()
-        for home in [home for home in self._lasting if home[0] in solutions]:
-            self._lasting.pop(home).close()
 
     def expect_home(self, loaded: LoadedSolution, artifact_dir: str) -> None:
         """Have a keeper made for the next workload of ``loaded``."""
@@ -394,18 +381,9 @@ class JudgeSession:
         cores = set(self.cores.candidate) if self.config.sampling.timing else None
         return Candidate(keeper, self.config.limits.memory_bytes, cores)
 
-    def kept(self, loaded: LoadedSolution, trial: int) -> Candidate | None:
-        """Return the living candidate of ``trial`` that an earlier workload left (isolation ``solution``)."""
-        candidate = self._kept.get((loaded.solution.content_hash, trial))
-        return candidate if candidate is not None and candidate.alive else None
-
-    def keep(self, loaded: LoadedSolution, trial: int, candidate: Candidate) -> None:
-        """Keep ``candidate`` for the next workload of the same solution."""
-        self._kept[loaded.solution.content_hash, trial] = candidate
-
     def close(self) -> None:
         """End every process and remove every folder of this session."""
-        self._leave({solution for solution, _ in self._lasting})
+        self.lasting.close()
         self._idlers.close()
         self._homes.close()
         self.zygotes.close()

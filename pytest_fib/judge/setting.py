@@ -16,10 +16,11 @@ from pytest_fib.data.workload import Workload
 from pytest_fib.errors import NotJudgeable
 from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.judge.arena import Arena, dtype_name
-from pytest_fib.judge.bench import Bench, Tally
+from pytest_fib.judge.bench import Bench
 from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import Choice
+from pytest_fib.judge.verification import Tally, Verification
 
 if TYPE_CHECKING:
     from pytest_fib.judge.session import JudgeSession
@@ -128,14 +129,18 @@ class Setting:
         return Bench(
             arena=arena,
             inputs=inputs,
-            reference=self.reference,
-            verifier=self.choice.verifier(self.random("rule")),
-            output_shapes=shapes,
+            verification=Verification(
+                reference=self.reference,
+                verifier=self.choice.verifier(self.random("rule")),
+                output_shapes=shapes,
+                layout=arena.plan.outputs,
+                samples=Samples(self.random("samples")) if self.choice.elementwise else None,
+                may_leave_out=bool(self.choice.optional),
+            ),
             timeout_s=config.limits.timeout_s,
             cores=self.session.cores if config.sampling.timing else None,
             random=self.random("verify"),
             tally=tally,
-            samples=Samples(self.random("samples")) if self.choice.elementwise else None,
             optional=self.choice.optional,
             device=config.device,
         )

@@ -13,10 +13,10 @@ from pytest_fib.data.evaluation import Evaluation
 from pytest_fib.data.trace import EvaluationStatus as Status
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeSession, Limits, Sampling
-from pytest_fib.judge.bench import Tally, WrongOutput
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.rules import Comparison
 from pytest_fib.judge.scrutiny import Scrutiny, imprecise, unpublished
+from pytest_fib.judge.verification import Tally, WrongOutput
 
 from .conftest import CONFIG, CORRECTNESS, HONEST, SCALE_ADD, Judge, solution, workload
 

@@ -16,7 +16,7 @@ import numpy as np
 from pytest_fib.border.arena import Plan
 from pytest_fib.data.evaluation import Clock
 from pytest_fib.judge.arena import Arena
-from pytest_fib.judge.bench import Bench, Request, Tally
+from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
 from pytest_fib.judge.cuda.arena import CudaArena
 from pytest_fib.judge.cuda.boundary import SOURCES, Boundary
@@ -83,7 +83,7 @@ class CudaPlace:
                     return self._waiting(stand, candidate, probes)
             except DeviceBusy:  # streams that wait for each other do not leave the device alone
                 candidate.kill()
-        stand.bench.taken.clear()
+        stand.bench.verification.waiting.clear()
         with stand.candidate(1) as candidate:
             probes = stand.bench.run(candidate, [Request()] * PROBES)
             return self._waiting(stand, candidate, probes)
@@ -155,7 +155,7 @@ class CudaPlace:
 
     @staticmethod
     def _paced(contest: Contest, side: int) -> Pace:
-        apart = replace(contest.benches[side], tally=Tally(), taken=[])
+        apart = contest.benches[side].apart()
         with contest.candidates[side](apart) as candidate:
             probes = apart.run(candidate, [Request()] * PROBES)
             return pace_of(
