@@ -1,5 +1,6 @@
-// The wait for "go", the calls and "done" of one request, see loop.py. Like every plain function of TVM-FFI's
-// interface these need no templates, and compile in a moment beside the solution whose library they are part of.
+// The wait for "go", the calls and "done" of one request after another, see loop.py. Like every plain function of
+// TVM-FFI's interface these need no templates, and compile in a moment beside the solution whose library they are
+// part of.
 #include <tvm/ffi/c_api.h>
 
 #include <atomic>
@@ -9,30 +10,13 @@
 namespace {
 using Word = std::atomic<uint64_t>;  // of a page that judge and candidate share
 TVMFFIObjectHandle entry;
-Word *go, *first, *count, *beat, *done;
+Word *go, *first, *count, *ready, *beat, *done;
 std::vector<std::vector<TVMFFIAny>> calls;  // arguments of each set; Python keeps what they refer to
 
 Word* word(const TVMFFIAny& address) { return reinterpret_cast<Word*>(address.v_int64); }
-}  // namespace
 
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_begin(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
-  entry = arguments[0].v_obj;
-  go = word(arguments[1]);
-  first = word(arguments[2]);
-  count = word(arguments[3]);
-  beat = word(arguments[4]);
-  done = word(arguments[5]);
-  calls.clear();
-  return 0;
-}
-
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_add(void*, const TVMFFIAny* arguments, int32_t size, TVMFFIAny*) {
-  calls.emplace_back(arguments, arguments + size);
-  return 0;
-}
-
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_serve(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
-  const uint64_t sequence = arguments[0].v_int64;
+int one(uint64_t sequence) {
+  ready->store(sequence, std::memory_order_relaxed);
   uint64_t awake = beat->load(std::memory_order_relaxed);
   while (go->load(std::memory_order_acquire) != sequence) {
     beat->store(++awake, std::memory_order_relaxed);  // the judge sees that this process is awake again
@@ -45,5 +29,32 @@ extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_serve(void*, const TVMFFIAny* ar
     if (result.type_index >= kTVMFFIStaticObjectBegin) TVMFFIObjectDecRef(result.v_obj);
   }
   done->store(sequence, std::memory_order_release);
+  return 0;
+}
+}  // namespace
+
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_begin(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
+  entry = arguments[0].v_obj;
+  go = word(arguments[1]);
+  first = word(arguments[2]);
+  count = word(arguments[3]);
+  ready = word(arguments[4]);
+  beat = word(arguments[5]);
+  done = word(arguments[6]);
+  calls.clear();
+  return 0;
+}
+
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_add(void*, const TVMFFIAny* arguments, int32_t size, TVMFFIAny*) {
+  calls.emplace_back(arguments, arguments + size);
+  return 0;
+}
+
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_serve(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
+  const uint64_t sequence = arguments[0].v_int64, requests = arguments[1].v_int64;
+  for (uint64_t served = 0; served < requests; ++served) {
+    const int failed = one(sequence + served);
+    if (failed) return failed;
+  }
   return 0;
 }

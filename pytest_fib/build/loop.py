@@ -1,7 +1,8 @@
-"""Requests of compiled solutions: from "go" to "done" in compiled code.
+"""Requests of compiled solutions: served one after another in compiled code.
 
 Between two requests an interpreter's code leaves the caches. To bring it back takes some microseconds, now more and
-now less, and the hand-over of a request and what lies between two calls would be as uncertain.
+now less, and the hand-over of a request, what lies between two calls and the way back to the wait for the next
+request would be as uncertain.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_fib.border.arena import BEAT, CALLS, DONE, FIRST, GO
+from pytest_fib.border.arena import BEAT, CALLS, DONE, FIRST, GO, READY
 
 SOURCE = Path(__file__).with_name("loop.cc")
 """What is compiled into the library of a solution."""
@@ -34,16 +35,17 @@ class Loop:
 
     def begin(self, control: memoryview, reply: memoryview) -> None:
         """Heed the words of these pages from now on, and forget all calls."""
-        words = (control, GO), (control, FIRST), (control, CALLS), (reply, BEAT), (reply, DONE)
-        self._begin(self._entry, *(_address(page, word) for page, word in words))
+        heard = (_address(control, word) for word in (GO, FIRST, CALLS))
+        said = (_address(reply, word) for word in (READY, BEAT, DONE))
+        self._begin(self._entry, *heard, *said)
 
     def add(self, arguments: tuple[Any, ...]) -> None:
         """Take the arguments of the call on the next set: numbers, and tensors of TVM-FFI that are kept alive."""
         self._add(*arguments)
 
-    def serve(self, sequence: int) -> None:
-        """Wait for "go", make the calls and say "done"; raise what a call raises."""
-        self._serve(sequence)
+    def serve(self, requests: range) -> None:
+        """Wait for each "go", make its calls and say "done"; raise what a call raises, before its "done"."""
+        self._serve(requests.start, len(requests))
 
 
 def _address(page: memoryview, word: int) -> int:

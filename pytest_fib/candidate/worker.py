@@ -162,33 +162,33 @@ class Worker:
                 return Message(Kind.DONE)
         except BaseException as error:
             return _failed(error, Failure.RUNTIME)
-        for sequence in range(first, first + timed):
-            failure = self._timed_request(kernel, memory, sequence)
-            if failure is not None:
-                return failure
+        reply, compiled = memory.reply, self._loop if memory.cuda is None else None
+        sequence = first
+        try:
+            if compiled is not None:
+                compiled.serve(range(first, first + timed))
+                return None
+            for sequence in range(first, first + timed):
+                reply[READY] = sequence
+                self._serve_one(kernel, memory, sequence)
+                reply[DONE] = sequence
+        except BaseException as error:
+            # Compiled code does not tell at which request it is: at the one that was said "go" to.
+            failed = sequence if compiled is None else memory.control[GO]
+            reply[FAILED] = failed
+            reply[DONE] = failed
+            return _failed(error, Failure.RUNTIME)
         return None
 
-    def _timed_request(self, kernel: Kernel, memory: Mapping, sequence: int) -> Message | None:
-        control, reply = memory.control, memory.reply
-        reply[READY] = sequence
-        try:
-            if memory.cuda is None and self._loop is not None:
-                self._loop.serve(sequence)
-                return None
-            if memory.cuda is None:
-                self._make_calls(kernel, memory, sequence)
-            elif not self._enqueued(kernel, memory, memory.cuda, sequence):
-                while control[WAKE] != sequence:
-                    pass
-                memory.cuda.prime()
-                self._make_calls(kernel, memory, sequence)
-                memory.cuda.finish()
-        except BaseException as error:
-            reply[FAILED] = sequence
-            reply[DONE] = sequence
-            return _failed(error, Failure.RUNTIME)
-        reply[DONE] = sequence
-        return None
+    def _serve_one(self, kernel: Kernel, memory: Mapping, sequence: int) -> None:
+        if memory.cuda is None:
+            self._make_calls(kernel, memory, sequence)
+        elif not self._enqueued(kernel, memory, memory.cuda, sequence):
+            while memory.control[WAKE] != sequence:
+                pass
+            memory.cuda.prime()
+            self._make_calls(kernel, memory, sequence)
+            memory.cuda.finish()
 
     def _make_calls(self, kernel: Kernel, memory: Mapping, sequence: int) -> None:
         """Wait for "go" and make the calls."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_fib.border.arena import BEAT, CALLS, CONTROL_BYTES, DONE, FIRST, GO, REPLY_BYTES
+from pytest_fib.border.arena import BEAT, CALLS, CONTROL_BYTES, DONE, FIRST, GO, READY, REPLY_BYTES
 from pytest_fib.border.order import Order
 from pytest_fib.build import cpp
 from pytest_fib.build.loop import Loop
@@ -54,18 +54,28 @@ class Pages:
         self.control = memoryview(mmap.mmap(-1, CONTROL_BYTES)).cast("Q")
         self.reply = memoryview(mmap.mmap(-1, REPLY_BYTES)).cast("Q")
 
-    def serve(self, loop: Loop, sequence: int, calls: range) -> None:
-        def judge() -> None:
-            time.sleep(0.01)
-            self.control[FIRST], self.control[CALLS] = calls.start, len(calls)
-            self.control[GO] = sequence
+    def serve(self, loop: Loop, sequence: int, *calls: range) -> None:
+        """Ask for the calls of one request after another, the first of which has the number ``sequence``."""
 
+        def judge() -> None:
+            for number, wanted in enumerate(calls, sequence):
+                time.sleep(0.01)
+                self.control[FIRST], self.control[CALLS] = wanted.start, len(wanted)
+                ready.append(self.reply[READY])
+                self.control[GO] = number
+                while self.reply[DONE] != number and not over.is_set():
+                    time.sleep(0)
+
+        ready: list[int] = []
+        over = threading.Event()
         going = threading.Thread(target=judge)
         going.start()
         try:
-            loop.serve(sequence)
+            loop.serve(range(sequence, sequence + len(calls)))
         finally:
+            over.set()
             going.join()
+        assert ready == list(range(sequence, sequence + len(calls)))
 
 
 @pytest.fixture
@@ -98,9 +108,10 @@ def test_the_calls_that_are_asked_for_are_made(loaded: Callable[[str], Loop], pa
     assert [output.item() for output in outputs] == [0, 1.0, 1.5, 2.0, 0]
     assert pages.reply[DONE] == 7
     assert pages.reply[BEAT] > beat
-    pages.serve(loop, 8, range(4, 5))
-    assert outputs[4].item() == 2.5
-    assert pages.reply[DONE] == 8
+    outputs[2].zero_()
+    pages.serve(loop, 8, range(4, 5), range(2, 3), range(4, 5))
+    assert [output.item() for output in outputs] == [0, 1.0, 1.5, 2.0, 2.5]
+    assert pages.reply[DONE] == 10
 
 
 def test_go_may_be_there_before(loaded: Callable[[str], Loop], pages: Pages) -> None:
@@ -108,7 +119,7 @@ def test_go_may_be_there_before(loaded: Callable[[str], Loop], pages: Pages) -> 
     kept = cpp.argument(output)
     loop.add((4, 2.0, kept))
     pages.control[FIRST], pages.control[CALLS], pages.control[GO] = 0, 1, 3
-    loop.serve(3)
+    loop.serve(range(3, 4))
     assert output.item() == 8.0
 
 
@@ -118,9 +129,9 @@ def test_an_exception_is_python_s_and_nothing_is_done(loaded: Callable[[str], Lo
     for arguments in kept:
         loop.add(arguments)
     with pytest.raises(ValueError, match="negative"):
-        pages.serve(loop, 1, range(2))
-    assert pages.reply[DONE] == 0
-    assert outputs[1].item() == 0
+        pages.serve(loop, 1, range(1, 2), range(2))
+    assert pages.reply[DONE] == pages.control[GO] - 1 == 1
+    assert outputs[1].item() == 1.0
 
 
 def test_begin_forgets(loaded: Callable[[str], Loop], pages: Pages) -> None:
