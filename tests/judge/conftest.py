@@ -86,7 +86,7 @@ def in_call(*lines: str) -> str:
 QUICK = Sampling(warmup_runs=1, iterations=4, trials=2)
 CORRECTNESS = Sampling(trials=2, timing=False)
 CONFIG = JudgeConfig(
-    secret=b"s" * 32, limits=Limits(timeout_s=20, build_timeout_s=60, memory_bytes=1 << 30), sampling=QUICK
+    secret=b"s" * 32, limits=Limits(timeout_s=60, build_timeout_s=240, memory_bytes=1 << 30), sampling=QUICK
 )
 
 Judge = Callable[..., Evaluation]

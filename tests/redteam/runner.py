@@ -25,7 +25,7 @@ LEAK = "LEAK:"
 SAMPLING = Sampling(warmup_runs=2, iterations=8, trials=3, budget_s=None)
 ONE_TRIAL = Sampling(warmup_runs=2, iterations=24, trials=1, budget_s=None)
 # Seconds for all calls of a case together, and for building or loading it.
-_PATIENCE = {"normal": (30.0, 60.0), "alone": (30.0, 60.0), "short": (1.0, 4.0), "compiling": (300.0, 300.0)}
+_PATIENCE = {"normal": (30.0, 60.0), "alone": (30.0, 60.0), "short": (1.0, 4.0), "patient": (300.0, 300.0)}
 _GONE_S = 5.0
 
 # The plain way to compute a problem, by its name and whether outputs are passed; ``@HONEST@`` in a case's source.
@@ -145,16 +145,16 @@ class Lab:
             )
         return self._sessions[key]
 
-    def judge(self, case: Case, strict: bool = False) -> Outcome:
-        """Judge ``case``; what it prints and where it reaches is in the outcome and the canaries."""
-        patience = "normal"
+    def judge(self, case: Case, strict: bool = False, patience: str = "normal") -> Outcome:
+        """Judge ``case``; what it prints and where it reaches is in the outcome and the canaries.
+
+        An attack knows itself how ``strict`` and with how much ``patience`` it is judged.
+        """
         if isinstance(case, Attack):
             patience, strict = case.patience, case.strict
         if patience == "alone" and (patience, strict, SAMPLING) in self._sessions:
             self._sessions.pop((patience, strict, SAMPLING)).close()
         compiles = isinstance(case, Honest) and case.compiles
-        if compiles:
-            patience = "compiling"
         session = self.session(patience, strict, ONE_TRIAL if compiles else SAMPLING)
         start = time.monotonic()
         evaluation = session.evaluate(

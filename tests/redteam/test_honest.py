@@ -8,7 +8,8 @@ from redteam.runner import Lab
 
 @pytest.mark.parametrize("kernel", HONEST, ids=lambda kernel: kernel.name)
 def test_honest_but_unusual_kernels_pass(lab: Lab, kernel: Honest) -> None:
-    outcome = lab.judge(kernel, strict=True)  # where every remark on numerics is a failure
+    # Where strict, every remark on numerics is a failure; no limit of time is what these kernels are about.
+    outcome = lab.judge(kernel, strict=True, patience="patient")
     assert outcome.passed, outcome.explain()
     assert outcome.evaluation.verified_calls >= 20
     assert not outcome.evaluation.integrity_detail
