@@ -162,33 +162,39 @@ class Worker:
                 return Message(Kind.DONE)
         except BaseException as error:
             return _failed(error, Failure.RUNTIME)
-        reply, compiled = memory.reply, self._loop if memory.cuda is None else None
-        sequence = first
-        try:
-            if compiled is not None:
-                compiled.serve(range(first, first + timed))
-                return None
-            for sequence in range(first, first + timed):
-                reply[READY] = sequence
-                self._serve_one(kernel, memory, sequence)
-                reply[DONE] = sequence
-        except BaseException as error:
-            # Compiled code does not tell at which request it is: at the one that was said "go" to.
-            failed = sequence if compiled is None else memory.control[GO]
-            reply[FAILED] = failed
-            reply[DONE] = failed
-            return _failed(error, Failure.RUNTIME)
+        requests = range(first, first + timed)
+        if memory.cuda is None and self._loop is not None:
+            return self._compiled_requests(self._loop, memory, requests)
+        for sequence in requests:
+            failure = self._timed_request(kernel, memory, sequence)
+            if failure is not None:
+                return failure
         return None
 
-    def _serve_one(self, kernel: Kernel, memory: Mapping, sequence: int) -> None:
-        if memory.cuda is None:
-            self._make_calls(kernel, memory, sequence)
-        elif not self._enqueued(kernel, memory, memory.cuda, sequence):
-            while memory.control[WAKE] != sequence:
-                pass
-            memory.cuda.prime()
-            self._make_calls(kernel, memory, sequence)
-            memory.cuda.finish()
+    def _compiled_requests(self, loop: Loop, memory: Mapping, requests: range) -> Message | None:
+        try:
+            loop.serve(requests)
+        except BaseException as error:
+            # Compiled code does not tell at which request it is: at the one that was said "go" to.
+            return _failed_at(memory, memory.control[GO], error)
+        return None
+
+    def _timed_request(self, kernel: Kernel, memory: Mapping, sequence: int) -> Message | None:
+        control, reply = memory.control, memory.reply
+        reply[READY] = sequence
+        try:
+            if memory.cuda is None:
+                self._make_calls(kernel, memory, sequence)
+            elif not self._enqueued(kernel, memory, memory.cuda, sequence):
+                while control[WAKE] != sequence:
+                    pass
+                memory.cuda.prime()
+                self._make_calls(kernel, memory, sequence)
+                memory.cuda.finish()
+        except BaseException as error:
+            return _failed_at(memory, sequence, error)
+        reply[DONE] = sequence
+        return None
 
     def _make_calls(self, kernel: Kernel, memory: Mapping, sequence: int) -> None:
         """Wait for "go" and make the calls."""
@@ -239,6 +245,12 @@ def _guard(action: Callable[[], str | None], kind: Failure) -> Message:
         return Message(Kind.DONE, text=action() or "")
     except BaseException as error:
         return _failed(error, kind)
+
+
+def _failed_at(memory: Mapping, sequence: int, error: BaseException) -> Message:
+    memory.reply[FAILED] = sequence
+    memory.reply[DONE] = sequence
+    return _failed(error, Failure.RUNTIME)
 
 
 def _failed(error: BaseException, kind: Failure) -> Message:

@@ -220,26 +220,41 @@ class Bench:
         most: int,
         chosen: npt.NDArray[np.bool_],
     ) -> list[Interval]:
-        first = self.tally.calls
-        calls = sum(request.calls for request in requests)
-        if self.cores is not None:
-            candidate.call_up(len(requests), most)  # it makes its arguments while the judge draws
-        drawn = self._draw(range(first, first + calls))
-        self.tally.calls += calls
+        calls = range(self.tally.calls, self.tally.calls + sum(request.calls for request in requests))
         if self.cores is None:
+            drawn = self._draw(calls)
+            self.tally.calls = calls.stop
             elapsed, taken = self._requests(candidate, requests, most, drawn)
         else:
+            candidate.call_up(len(requests), most)  # it makes its arguments while the judge draws
+            seen = self._is_seen_while_drawn(calls)
+            if seen:  # and works on what it sees, if it sees it
+                self._arm(candidate, self.cores)
+            drawn = self._draw(calls)
+            self.tally.calls = calls.stop
+            if not seen:
+                self._arm(candidate, self.cores)
             with waiting_on(self.cores.judge):
                 elapsed, taken = self._requests(candidate, requests, most, drawn)
         self.verification.waiting.extend(taken[index] for index in np.flatnonzero(chosen).tolist())
         return elapsed
 
+    def _arm(self, candidate: Candidate, cores: Cores) -> None:
+        with waiting_on(cores.judge):
+            candidate.arm(self._remaining(candidate))
+
+    def _is_seen_while_drawn(self, calls: range) -> bool:
+        """Whether the inputs of ``calls`` are drawn where the candidate has them mapped.
+
+        It cannot write there, so what it is given can serve the reference as well.
+        """
+        return len(calls) == 1 and self._is_bulk and not self.arena.plan.writable_inputs
+
     def _draw(self, calls: range) -> list[_Drawn]:
         """Draw the inputs of ``calls``; bulk inputs go where they are wanted, because fresh memory is slow."""
         if len(calls) > 1 or not self._is_bulk:
             return list(map(_Drawn, calls, self.inputs.draw_many(calls)))
-        if not self.arena.plan.writable_inputs:
-            # The candidate cannot write there, so what it is given can serve the reference as well.
+        if self._is_seen_while_drawn(calls):
             return [_Drawn(calls.start, self.inputs.draw(calls.start, out=self.arena.inputs_of(0)))]
         if not self.scratch:
             for name, layout in self.inputs.tensors.items():
@@ -251,8 +266,6 @@ class Bench:
     ) -> tuple[list[Interval], list[Taken]]:
         arena = self.arena
         arena.prepare([request.sets for request in requests])
-        if self.cores is not None:
-            candidate.arm(self._remaining(candidate))
         elapsed: list[Interval] = []
         taken: list[Taken] = []
         contents = iter(drawn)

@@ -26,3 +26,31 @@ def test_bulk_inputs_are_judged(judge: Judge, language: str) -> None:
 def test_a_result_of_earlier_bulk_inputs_is_wrong(judge: Judge) -> None:
     remembering = "known = []\ndef run(x, w, bias):\n    known.append(x * w + bias)\n    return known[0]\n"
     assert judge(remembering, workload(ROWS)).status is Status.INCORRECT_NUMERICAL
+
+
+# Before it says that it is ready it waits until the judge must have drawn what comes next, and works on that.
+BEFORE_READY = """
+import time, torch
+import pytest_fib.border.arena as arena
+from pytest_fib.candidate.worker import Worker
+def ahead(self, kernel, memory, sequence):
+    time.sleep(0.05)
+    x, w, bias = self._calls[0][:3]
+    known = x * w + bias
+    memory.reply[arena.READY] = sequence
+    while memory.control[arena.GO] != sequence:
+        memory.reply[arena.BEAT] += 1
+    self._calls[memory.control[arena.FIRST]][3].copy_(known)
+    memory.reply[arena.DONE] = sequence
+Worker._timed_request = ahead
+def run(x, w, bias, y):
+    torch.addcmul(torch.full_like(x, bias), x, w, out=y)
+"""
+
+
+def test_bulk_inputs_do_not_exist_before_the_candidate_is_ready(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_fib.judge.bench._BATCH_BYTES", 1 << 20)  # each call is drawn where it is used
+    eager = solution(BEFORE_READY, destination_passing_style=True)
+    assert judge(eager, workload(ROWS)).status is Status.INCORRECT_NUMERICAL
