@@ -33,7 +33,7 @@ int one(uint64_t sequence) {
 }
 }  // namespace
 
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_begin(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_pytest_fib_loop_begin(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
   entry = arguments[0].v_obj;
   go = word(arguments[1]);
   first = word(arguments[2]);
@@ -45,12 +45,12 @@ extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_begin(void*, const TVMFFIAny* ar
   return 0;
 }
 
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_add(void*, const TVMFFIAny* arguments, int32_t size, TVMFFIAny*) {
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_pytest_fib_loop_add(void*, const TVMFFIAny* arguments, int32_t size, TVMFFIAny*) {
   calls.emplace_back(arguments, arguments + size);
   return 0;
 }
 
-extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_fib_serve(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_pytest_fib_loop_serve(void*, const TVMFFIAny* arguments, int32_t, TVMFFIAny*) {
   const uint64_t sequence = arguments[0].v_int64, requests = arguments[1].v_int64;
   for (uint64_t served = 0; served < requests; ++served) {
     const int failed = one(sequence + served);

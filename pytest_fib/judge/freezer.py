@@ -17,6 +17,7 @@ from pytest_fib.errors import FibError
 _PATIENCE_S = 5.0
 _MOST_BYTES = 1 << 16
 _LINKS_OF_ONE_THREAD = 3
+_STOPPED, _ENDED = {b"T", b"t"}, {b"Z", b"X"}
 
 
 class Freezer:
@@ -119,12 +120,12 @@ class _Process:
     def is_stopped(self) -> bool:
         """Whether no thread runs; a process that is gone or only waits to be reaped does not run either."""
         try:
-            # The state follows the name, which may hold anything but ends with the last bracket.
-            state = os.pread(self._stat, _MOST_BYTES, 0).rpartition(b")")[2].split(None, 1)[0]
+            state = _state(os.pread(self._stat, _MOST_BYTES, 0))
         except OSError:
             self.gone = True
             return True
-        return state in (b"T", b"t", b"Z", b"X")
+        # Where the first thread has ended, its state says nothing of the others, which go on.
+        return state in _STOPPED if state not in _ENDED else not _live_threads(self._pid)
 
     def close(self) -> None:
         """Close both files."""
@@ -132,6 +133,22 @@ class _Process:
             if fd >= 0:
                 os.close(fd)
         self._children = self._stat = -1
+
+
+def _state(stat: bytes) -> bytes:
+    """Return the state in a ``stat`` file: it follows the name, which may hold anything but a last bracket."""
+    return stat.rpartition(b")")[2].split(None, 1)[0]
+
+
+def _live_threads(pid: int) -> list[int]:
+    """Return the threads of ``pid`` that have neither stopped nor ended."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                if _state(_read(f"/proc/{pid}/task/{task}/stat")) not in _STOPPED | _ENDED:
+                    found.append(int(task))
+    return found
 
 
 def _opened(path: str) -> int:

@@ -28,6 +28,7 @@ PLACES = 4  # buffers that a call may find its inputs in
 _ARENA_BYTES = 64 << 20
 ROUND_EVERY = 2  # trials
 _SLOW_AT_FIRST = 2.0  # times as slow
+_BEGINNINGS = 3  # anew, with more calls a request
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,13 @@ class Stand:
 
     def schedule(self, probes: list[Interval], single: Handover, calls: int = 1) -> Schedule:
         """Return the schedule after ``probes``, requests of ``calls`` calls."""
+        return self.schedule_of(max(1.0, min(probe.elapsed for probe in probes) - single.ordinary) / calls)
+
+    def schedule_of(self, call_ns: float) -> Schedule:
+        """Return the schedule for calls that take ``call_ns``."""
         return plan_schedule(
             self.sampling,
-            max(1.0, min(probe.elapsed for probe in probes) - single.ordinary) / calls,
+            call_ns,
             self.reference_ns(),
             self.bench.arena.plan.inputs.sets,
             self.bench.inputs.varied,
@@ -256,8 +261,9 @@ class Processor:
         schedule: Schedule | None = None
         rounds: Rounds | None = None
         trials: list[Trial] = []
-        for trial in range(stand.sampling.trials):
-            with stand.candidate(trial) as candidate:
+        left = _BEGINNINGS
+        while len(trials) < stand.sampling.trials:
+            with stand.candidate(len(trials)) as candidate:
                 if schedule is None:
                     _first, *probes = bench.run(candidate, [Request()] * PROBES)
                     rough = stand.roughly(bench)
@@ -271,10 +277,18 @@ class Processor:
                         schedule = stand.schedule(probes, rough, tried)
                         calls = schedule.calls_per_request
                 trials.append(stand.trial(bench, candidate, schedule))
+                again = stand.schedule_of(per_call_ns(trials[-1:], calls, rough))
+                if left > 0 and again.calls_per_request >= 2 * calls:
+                    # Requests are too short, in which what is hidden from the clock weighs more: who is slow until
+                    # it is decided how many calls they have would gain by it.
+                    schedule, calls, rounds = again, again.calls_per_request, None
+                    trials.clear()
+                    left -= 1
+                    continue
                 if rounds is None:
                     call_ns = per_call_ns(trials, calls, rough)
                     rounds = stand.rounds(Asked(calls, call_ns))
-                if trial % ROUND_EVERY == 0:
+                if (len(trials) - 1) % ROUND_EVERY == 0:
                     rounds.make()
                 if len(trials) == stand.sampling.trials:
                     rounds = _suiting(rounds, call_ns, trials, calls, stand)

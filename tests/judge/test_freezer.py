@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,48 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
         for pid in [*descendants(process.pid), process.pid]:
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)
+
+
+# Its first thread ends and another one goes on, counting into a file.
+HEADLESS = """
+import ctypes, os, sys, threading
+
+def count():
+    file, number = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), 0
+    print("ready", flush=True)
+    while True:
+        number += 1
+        os.pwrite(file, b"%d" % number, 0)
+
+if os.fork() == 0:
+    threading.Thread(target=count).start()
+    ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+os.wait()
+"""
+
+
+def test_a_process_without_its_first_thread_stops(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    command = [sys.executable, "-c", HEADLESS, str(counter)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            (headless,) = descendants(process.pid)
+            deadline = time.monotonic() + 10
+            while states([headless]) != {"Z"} and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert states([headless]) == {"Z"}
+            assert Freezer(process.pid).stop(headless)
+            before = counter.read_text()
+            time.sleep(0.05)
+            assert counter.read_text() == before
+            os.kill(headless, signal.SIGCONT)
+            time.sleep(0.05)
+            assert counter.read_text() != before
+        finally:
+            os.kill(headless, 9)
+            process.kill()
 
 
 def states(pids: list[int]) -> set[str]:

@@ -47,10 +47,14 @@ class Calls:
         return intervals
 
 
-def schedule_for(call_ns: int) -> tuple[Schedule, list[int], list[Asked]]:
-    """Return the schedule, how many calls the requests had that showed it, and whose hand-over was asked for."""
+def schedule_for(call_ns: int, *later_ns: int) -> tuple[Schedule, list[int], list[Asked]]:
+    """Return the schedule, how many calls the requests had that showed it, and whose hand-over was asked for.
+
+    Calls of the trials take ``later_ns``, one after another and then the last, if there are any.
+    """
     bench: Any = Calls(call_ns)
     asked: list[Asked] = []
+    trials = list(later_ns or (call_ns,))
 
     def rounds(wanted: Asked) -> Any:
         asked.append(wanted)
@@ -58,7 +62,8 @@ def schedule_for(call_ns: int) -> tuple[Schedule, list[int], list[Asked]]:
 
     def trial(_bench: Any, _candidate: Any, schedule: Schedule) -> Trial:
         requests = [Request(schedule.calls_per_request)] * 5
-        return Trial(requests, [Interval(1_000 + call_ns * schedule.calls_per_request)] * 5)
+        took = trials.pop(0) if len(trials) > 1 else trials[0]
+        return Trial(requests, [Interval(1_000 + took * schedule.calls_per_request)] * 5)
 
     nobody: Any = None
     stand = Stand(
@@ -73,7 +78,11 @@ def schedule_for(call_ns: int) -> tuple[Schedule, list[int], list[Asked]]:
         trial,
         lambda: 1_000.0,
     )
-    return Processor().measure(stand).schedule, bench.made, asked
+    measured = Processor().measure(stand)
+    assert [len(trial.requests) for trial in measured.trials] == [5] * Sampling().trials
+    calls = measured.schedule.calls_per_request
+    assert all(request.calls == calls for trial in measured.trials for request in trial.requests)
+    return measured.schedule, bench.made, asked
 
 
 @pytest.mark.parametrize(("call_ns", "calls"), [(300_000, 1), (7_000, 8), (3_000, 16), (100, 16)])
@@ -88,3 +97,11 @@ def test_a_request_is_long_enough_although_first_calls_are_slow(call_ns: int, ca
 
 def test_a_long_call_is_not_tried_several_times() -> None:
     assert schedule_for(300_000)[1] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("later_ns", [(3_000,), (300_000, 3_000), (15_000, 7_000, 3_000)])
+def test_who_is_slow_until_requests_are_planned_gains_nothing_by_it(later_ns: tuple[int, ...]) -> None:
+    schedule, _, asked = schedule_for(300_000, *later_ns)
+    assert schedule.calls_per_request == 16
+    assert asked[-1].calls == 16
+    assert asked[-1].call_ns == pytest.approx(3_000)

@@ -49,7 +49,9 @@ _THE_MACHINE = (
     *("sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex"),
     "personality",
 )
-FORBIDDEN = (*_INTO_PROCESSES, *_INTO_THE_KERNEL, *_MOUNTS_AND_NAMESPACES, *_THE_MACHINE)
+# What can be told to send SIGCONT later would wake a process that was stopped between two requests.
+_WAKING = ("timer_create", "mq_notify")
+FORBIDDEN = (*_INTO_PROCESSES, *_INTO_THE_KERNEL, *_MOUNTS_AND_NAMESPACES, *_THE_MACHINE, *_WAKING)
 # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Others are rarely used code of the kernel, and AF_VSOCK reaches the host of
 # a virtual machine from any network namespace.
 SOCKET_FAMILIES = (1, 2, 10, 16)
@@ -61,7 +63,10 @@ _CLONE_NEWTIME = 0x80  # not in clone(), where these bits are the signal of the 
 
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT = 0, 4, 16
+_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT, _OFFSET_SECOND = 0, 4, 16, 24
+_F_SETSIG = (
+    10  # of fcntl: the signal that tells of input and output, of a pipe that the judge empties for example
+)
 _SET_MODE_FILTER = 1
 # Older kernels slow a filtered process down against Spectre, and its kernels with it, unless told not to.
 _SPEC_ALLOW = 1 << 2
@@ -102,7 +107,13 @@ def program(machine: str) -> list[Instruction]:
         (_JEQ, len(SOCKET_FAMILIES) - index, 0, family) for index, family in enumerate(SOCKET_FAMILIES)
     ]
     socket = [argument, *families, (_RET, 0, 0, _ERRNO | errno.EAFNOSUPPORT), (_RET, 0, 0, _ALLOW)]
-    for name, block in (("clone", clone), ("unshare", unshare), ("socket", socket)):
+    fcntl = [
+        (_LD, 0, 0, _OFFSET_SECOND),
+        (_JEQ, 0, 1, _F_SETSIG),
+        (_RET, 0, 0, deny),
+        (_RET, 0, 0, _ALLOW),
+    ]
+    for name, block in (("clone", clone), ("unshare", unshare), ("socket", socket), ("fcntl", fcntl)):
         head += [(_JEQ, 0, len(block), number_of(name, machine)), *block]
     checks = [(_JEQ, len(forbidden) - index, 0, number) for index, number in enumerate(forbidden)]
     return [*head, *checks, (_RET, 0, 0, _ALLOW), (_RET, 0, 0, deny)]
