@@ -29,6 +29,7 @@ _BATCH_BYTES, _DEVICE_BATCH_BYTES = 64 << 20, 512 << 20  # of inputs and outputs
 _BULK_BYTES = 32 << 20
 _GATE_PATIENCE_S = 0.05
 _UNDISTURBED_AT_LAST = 8  # times that inputs are written while somebody is at work
+_ASLEEP_S = 0.001  # some threads come to the place where they stop when the first of them has long been there
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class Bench:
     ) -> list[Interval]:
         calls = range(self.tally.calls, self.tally.calls + sum(request.calls for request in requests))
         if self.cores is None:
+            candidate.mark()
             drawn = self._draw(calls)
             self.tally.calls = calls.stop
             elapsed, taken = self._requests(candidate, requests, most, drawn)
@@ -230,6 +232,8 @@ class Bench:
             seen = self._is_seen_while_drawn(calls)
             if seen:  # and works on what it sees, if it sees it
                 self._arm(candidate, self.cores)
+                time.sleep(_ASLEEP_S)
+                candidate.mark()
             drawn = self._draw(calls)
             self.tally.calls = calls.stop
             if not seen:
@@ -272,7 +276,7 @@ class Bench:
         for number, request in enumerate(requests):
             if self.gate is not None:
                 self._enqueue(candidate, request, self.gate, alone=len(requests) == 1)
-            filled = self._fill(number, request, list(islice(contents, request.calls)))
+            filled = self._fill(candidate, number, request, list(islice(contents, request.calls)))
             elapsed.append(self._one(candidate, request, number, most))
             outputs = arena.take(request.sets)
             self._check_integrity(number, request, outputs, filled)
@@ -299,18 +303,27 @@ class Bench:
                 candidate.kill()  # it waits for requests that will not come
             raise
 
-    def _fill(self, number: int, request: Request, drawn: list[_Drawn]) -> list[_Drawn]:
+    def _fill(
+        self, candidate: Candidate, number: int, request: Request, drawn: list[_Drawn]
+    ) -> list[_Drawn]:
         """Write what the calls of ``request`` are given; return it.
 
         Inputs during whose writing somebody was at work may have been worked on: the calls are given other ones.
         """
+        if not self._is_seen_while_drawn(range(len(drawn))):
+            candidate.mark()
         for _ in range(_UNDISTURBED_AT_LAST):
             self.arena.fill(number, request.sets, [call.inputs for call in drawn])
-            if self.arena.settle():
+            idle, held = self.arena.settle(), candidate.held()
+            if idle and held:
                 return drawn
             first = self.tally.calls
             self.tally.calls += len(drawn)
+            time.sleep(_ASLEEP_S)
+            candidate.mark()
             drawn = self._draw(range(first, first + len(drawn)))
+        if not held:
+            raise IntegrityViolation("processes of the candidate run between its requests although they were stopped")
         raise DeviceBusy(
             "the device is not idle between requests: the candidate, or another program, is at work on it"
         )

@@ -17,6 +17,7 @@ from pytest_fib.errors import FibError
 _PATIENCE_S = 5.0
 _MOST_BYTES = 1 << 16
 _LINKS_OF_ONE_THREAD = 3
+_CPUCLOCK_SCHED = 2  # linux/posix-timers.h: of a whole process, if the lowest bits are these
 _STOPPED, _ENDED = {b"T", b"t"}, {b"Z", b"X"}
 
 
@@ -35,6 +36,7 @@ class Freezer:
         self._asleep: dict[
             int, list[int]
         ] = {}  # children of the keeper that are stopped, with all below them
+        self._run_ns: dict[int, int] = {}
 
     def find(self, inner: int) -> int:
         """Return the process id, here, of the keeper's child that has the id ``inner`` in its own namespace.
@@ -72,6 +74,20 @@ class Freezer:
         """Let ``candidate`` and its descendants run again; other candidates of the keeper stay stopped."""
         for pid in reversed(self._asleep.pop(candidate, []) or [candidate, *self._below(candidate)]):
             _signal(pid, signal.SIGCONT)
+
+    def mark(self) -> None:
+        """Remember how long everybody who is stopped has run so far, see ``held``."""
+        self._run_ns = {pid: _run_ns(pid) for tree in self._asleep.values() for pid in tree}
+
+    def held(self) -> bool:
+        """Whether nobody who was stopped at ``mark`` has run since.
+
+        Whoever was woken behind the judge's back shows it in one of two ways: he still runs, or he has run. What
+        he has run by now is in his clock only when he is off the processor again, so that both are asked.
+        """
+        return all(
+            self._process(pid).is_stopped() and _run_ns(pid) == before for pid, before in self._run_ns.items()
+        )
 
     def close(self) -> None:
         """Close the files of ``/proc`` that are kept open."""
@@ -149,6 +165,14 @@ def _live_threads(pid: int) -> list[int]:
                 if _state(_read(f"/proc/{pid}/task/{task}/stat")) not in _STOPPED | _ENDED:
                     found.append(int(task))
     return found
+
+
+def _run_ns(pid: int) -> int:
+    """Return the nanoseconds that all threads of ``pid``, also those that have ended, were on a processor."""
+    try:
+        return time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED)
+    except OSError:
+        return 0
 
 
 def _opened(path: str) -> int:

@@ -132,6 +132,14 @@ class Process:
         """Let this process run, whoever stopped it; those of other trials stay stopped."""
         self._frozen_by().resume(self._host_pid)
 
+    def mark(self) -> None:
+        """Remember how long those that are stopped have run, see ``held``."""
+        self._frozen_by().mark()
+
+    def held(self) -> bool:
+        """Whether none of those that were stopped at ``mark`` has run since."""
+        return self._frozen_by().held()
+
     def settle(self) -> None:
         """Wait until those that were killed before are gone, so that nothing but this process runs."""
         self._keeper.settle()

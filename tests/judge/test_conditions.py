@@ -23,7 +23,7 @@ from pytest_fib.judge.conditions import (
     locked,
 )
 
-from .conftest import CONFIG, SCALE_ADD, solution, workload
+from .conftest import CONFIG, SCALE_ADD, in_call, solution, workload
 
 CALM = Reading(1980, 3201, frozenset(), 0)
 IDLE = Reading(345, 3201, frozenset({"gpu_idle"}), 0)
@@ -207,7 +207,8 @@ def watched(session: JudgeSession) -> Iterator[JudgeSession]:
 
 
 def test_an_evaluation_says_what_the_device_was_like(watched: JudgeSession) -> None:
-    evaluation = watched.evaluate(SCALE_ADD, workload(), solution(), None)
+    # As slow as this, no request could have another call: whatever the machine does, trials begin once.
+    evaluation = watched.evaluate(SCALE_ADD, workload(), solution(in_call("time.sleep(0.002)")), None)
     assert evaluation.passed, evaluation.log
     conditions, trials = evaluation.conditions, CONFIG.sampling.trials
     assert conditions is not None

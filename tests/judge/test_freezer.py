@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_fib.data.trace import EvaluationStatus as Status
+from pytest_fib.judge import JudgeSession
 from pytest_fib.judge.freezer import Freezer, descendants
 
-from .conftest import Judge
+from .conftest import SCALE_ADD, Judge, solution, workload
 
 FAMILY = """
 import os, threading, time
@@ -105,6 +107,87 @@ def test_all_descendants_stop_and_one_branch_resumes(family: subprocess.Popen[by
     assert "T" not in states([first, *descendants(first)])
     assert states([second, *descendants(second)]) == {"T"}
     assert states([family.pid]) != {"T"}
+
+
+def settled(freezer: Freezer, everyone: list[int]) -> None:
+    """Stop everybody, and give threads time to come to where they stop."""
+    assert freezer.stop(everyone[0])
+    time.sleep(0.05)
+    freezer.mark()
+
+
+def test_who_stays_stopped_is_held(family: subprocess.Popen[bytes]) -> None:
+    freezer = Freezer(family.pid)
+    settled(freezer, descendants(family.pid))
+    time.sleep(0.05)
+    assert freezer.held()
+
+
+def test_who_is_awake_is_not_held(family: subprocess.Popen[bytes]) -> None:
+    freezer = Freezer(family.pid)
+    everyone = descendants(family.pid)
+    settled(freezer, everyone)
+    os.kill(everyone[-1], signal.SIGCONT)
+    time.sleep(0.05)
+    assert states(everyone[-1:]) == {"S"}
+    assert not freezer.held()
+
+
+def test_who_was_awake_and_stopped_again_is_not_held(family: subprocess.Popen[bytes]) -> None:
+    freezer = Freezer(family.pid)
+    everyone = descendants(family.pid)
+    settled(freezer, everyone)
+    os.kill(everyone[-1], signal.SIGCONT)
+    time.sleep(0.05)
+    os.kill(everyone[-1], signal.SIGSTOP)
+    time.sleep(0.05)
+    assert states(everyone) == {"T"}
+    assert not freezer.held()
+    freezer.mark()
+    assert freezer.held()
+
+
+# A timer continues the process soon after it was stopped, and what is then ready is there at "go".
+TIMER = """
+#include <signal.h>
+#include <time.h>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+void run(tvm::ffi::TensorView x, tvm::ffi::TensorView w, double bias, tvm::ffi::TensorView y) {
+  static timer_t timer = nullptr;
+  if (timer == nullptr) {
+    sigevent event{};
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGCONT;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) {
+      itimerspec often{{0, 50000}, {0, 50000}};
+      timer_settime(timer, 0, &often, nullptr);
+    } else {
+      timer = timer_t(1);
+    }
+  }
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  for (int64_t i = 0; i < x.numel(); ++i) out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
+
+@pytest.mark.parametrize("without", [frozenset(), frozenset({"seccomp"})], ids=["seccomp", "no-seccomp"])
+def test_a_timer_that_continues_a_stopped_process(session: JudgeSession, without: frozenset[str]) -> None:
+    """The layer forbids the timer; where it is missing, the clock of the process tells."""
+    before = session.config
+    session.config = replace(before, sandbox_without=without)
+    try:
+        evaluation = session.evaluate(SCALE_ADD, workload(), solution(TIMER, "cpp"), None)
+    finally:
+        session.config = before
+    if without:
+        assert "run between its requests" in evaluation.integrity_detail
+        assert evaluation.status is Status.RUNTIME_ERROR
+    else:
+        assert evaluation.status is Status.PASSED, evaluation.log
 
 
 def test_a_thread_that_works_between_requests_gains_nothing(judge: Judge) -> None:
