@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 from pytest_fib.border.order import Order
 from pytest_fib.build import BuildError
 from pytest_fib.build.loop import SOURCE, Loop
-from pytest_fib.build.sources import write_sources
+from pytest_fib.build.sources import own_file, write_sources
 
 LIBRARY = "solution.so"
 FLAGS = ("-O3", "-march=native", "-std=c++17")
 SUFFIXES = {".cpp", ".cc", ".cxx", ".c++", ".c"}
+_PLAIN = re.compile(r"[\w./+-]+")  # names in which neither ninja nor a shell finds anything to interpret
 
 
 def build(order: Order) -> None:
@@ -35,12 +37,38 @@ def build(order: Order) -> None:
         )
     openmp = ["-fopenmp"] if any("omp" in content for content in order.sources.values()) else []
     files.append(str(SOURCE))
-    compile_library(order, root, cpp_files=files, extra_cflags=[*FLAGS, *openmp], extra_ldflags=openmp)
+    # A source that is called like a header of the system is meant only where it is included in quotes.
+    own = [f"-iquote{root}", f"-idirafter{root}"]
+    compile_library(order, root, cpp_files=files, extra_cflags=[*FLAGS, *openmp, *own], extra_ldflags=openmp)
 
 
 def files_with(suffixes: Collection[str], order: Order, root: Path) -> list[str]:
-    """Return the paths of the sources below ``root`` that end in one of ``suffixes``."""
-    return [str(root / name) for name in order.sources if Path(name).suffix.lower() in suffixes]
+    """Return what to compile for the sources below ``root`` that end in one of ``suffixes``.
+
+    That is a file of ours which includes the source where its name means something to ninja.
+
+    Raises
+    ------
+    BuildError
+        If one has a name that cannot be included.
+    """
+    found = []
+    for number, name in enumerate(order.sources):
+        path = root / name
+        if path.suffix.lower() in suffixes:
+            if not _PLAIN.fullmatch(name):
+                path = _including(path, root.parent / f"unit_{number}{path.suffix}")
+            found.append(str(path))
+    return found
+
+
+def _including(path: Path, unit: Path) -> Path:
+    """Write ``unit``, which is compiled as ``path`` would be."""
+    if '"' in str(path) and ">" in str(path):
+        raise BuildError(f"{own_file(str(path))!r} cannot be included: give the file a name without quotes")
+    opening, closing = "<>" if '"' in str(path) else '""'
+    unit.write_text(f"#include {opening}{path}{closing}\n", encoding="utf-8")
+    return unit
 
 
 def compile_library(order: Order, root: Path, **options: Any) -> None:
@@ -55,11 +83,7 @@ def compile_library(order: Order, root: Path, **options: Any) -> None:
 
     build_dir = root.parent / "objects"
     build_dir.mkdir()
-    options["extra_include_paths"] = [
-        str(root),
-        *order.include_paths,
-        *options.get("extra_include_paths", ()),
-    ]
+    options["extra_include_paths"] = [*order.include_paths, *options.get("extra_include_paths", ())]
     try:
         library = tvm_ffi.cpp.build("fib_solution", build_directory=str(build_dir), **options)
     except RuntimeError as error:

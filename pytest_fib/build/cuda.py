@@ -43,7 +43,7 @@ def build(order: Order) -> None:
         extra_cflags=list(FLAGS),
         extra_cuda_cflags=list(CUDA_FLAGS),
         extra_ldflags=libraries,
-        extra_include_paths=includes,
+        extra_include_paths=[str(root), *includes],
     )
 
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace {
@@ -14,6 +15,22 @@ Word *go, *first, *count, *ready, *beat, *done;
 std::vector<std::vector<TVMFFIAny>> calls;  // arguments of each set; Python keeps what they refer to
 
 Word* word(const TVMFFIAny& address) { return reinterpret_cast<Word*>(address.v_int64); }
+
+// A plain function may return that it failed without having said why, which TVM-FFI's caller does not survive.
+int explained(int failed) {
+  if (failed == -2) return failed;  // the error is an exception of the interpreter's
+  TVMFFIObjectHandle error = nullptr;
+  TVMFFIErrorMoveFromRaised(&error);
+  if (error != nullptr) {
+    TVMFFIErrorSetRaised(error);
+    TVMFFIObjectDecRef(error);
+  } else {
+    const std::string text = "the entry point returned " + std::to_string(failed) +
+                             ", which means an error, without setting one: call TVMFFIErrorSetRaisedFromCStr before";
+    TVMFFIErrorSetRaisedFromCStr("RuntimeError", text.c_str());
+  }
+  return failed;
+}
 
 int one(uint64_t sequence) {
   ready->store(sequence, std::memory_order_relaxed);
@@ -25,7 +42,7 @@ int one(uint64_t sequence) {
   for (uint64_t left = count->load(std::memory_order_relaxed); left > 0; --left, ++call) {
     TVMFFIAny result{};
     const int failed = TVMFFIFunctionCall(entry, call->data(), static_cast<int32_t>(call->size()), &result);
-    if (failed) return failed;
+    if (failed) return explained(failed);
     if (result.type_index >= kTVMFFIStaticObjectBegin) TVMFFIObjectDecRef(result.v_obj);
   }
   done->store(sequence, std::memory_order_release);

@@ -32,7 +32,7 @@ from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.libraries import header_versions
 
 _MAX_PRODUCT = 1 << 30
-_FORMAT = "6"  # change it when the flags or the layout of a product change
+_FORMAT = "7"  # change it when the flags or the layout of a product change
 COMPILED = frozenset({"cpp", "cuda"})
 
 

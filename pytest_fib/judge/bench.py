@@ -303,9 +303,7 @@ class Bench:
                 candidate.kill()  # it waits for requests that will not come
             raise
 
-    def _fill(
-        self, candidate: Candidate, number: int, request: Request, drawn: list[_Drawn]
-    ) -> list[_Drawn]:
+    def _fill(self, candidate: Candidate, number: int, request: Request, drawn: list[_Drawn]) -> list[_Drawn]:
         """Write what the calls of ``request`` are given; return it.
 
         Inputs during whose writing somebody was at work may have been worked on: the calls are given other ones.
@@ -323,7 +321,9 @@ class Bench:
             candidate.mark()
             drawn = self._draw(range(first, first + len(drawn)))
         if not held:
-            raise IntegrityViolation("processes of the candidate run between its requests although they were stopped")
+            raise IntegrityViolation(
+                "processes of the candidate run between its requests although they were stopped"
+            )
         raise DeviceBusy(
             "the device is not idle between requests: the candidate, or another program, is at work on it"
         )

@@ -25,6 +25,12 @@ from pytest_fib.judge.zygote import Keeper
 
 _LAST_WORDS_S = 5.0
 
+# What people meet who did not do it on purpose.
+_FAULT = (
+    " (inputs are mapped read-only: writing to one faults; so does returning an error from a plain function of "
+    "TVM-FFI without setting it)"
+)
+
 
 class Process:
     """A process forked by ``keeper``; ``layers`` are the first words of it: its sandbox, as JSON."""
@@ -183,6 +189,6 @@ def _describe(status: int | None) -> str:
             name = signal.Signals(number).name
         except ValueError:
             name = f"signal {number}"
-        hint = " (inputs are mapped read-only: writing to one faults)" if number == signal.SIGSEGV else ""
+        hint = _FAULT if number == signal.SIGSEGV else ""
         return f"was killed by {name}{hint}"
     return f"exited with code {os.WEXITSTATUS(status)}"

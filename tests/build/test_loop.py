@@ -29,6 +29,13 @@ int64_t run(int64_t value, double factor, tvm::ffi::TensorView y) {
 }
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
 
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_silent(void*, const TVMFFIAny*, int32_t, TVMFFIAny*) { return -1; }
+
+extern "C" TVM_FFI_DLL_EXPORT int __tvm_ffi_odd(void*, const TVMFFIAny*, int32_t, TVMFFIAny*) {
+  TVMFFIErrorSetRaisedFromCStr("ValueError", "odd");
+  return 7;
+}
+
 tvm::ffi::Tensor same(tvm::ffi::Tensor y) { return y; }
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(same, same);
 """
@@ -132,6 +139,24 @@ def test_an_exception_is_python_s_and_nothing_is_done(loaded: Callable[[str], Lo
         pages.serve(loop, 1, range(1, 2), range(2))
     assert pages.reply[DONE] == pages.control[GO] - 1 == 1
     assert outputs[1].item() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "said"),
+    [
+        ("silent", RuntimeError, "returned -1, which means an error, without setting one"),
+        ("odd", ValueError, "odd"),
+    ],
+)
+def test_an_error_that_was_not_set_does_not_kill(
+    loaded: Callable[[str], Loop], pages: Pages, symbol: str, kind: type[Exception], said: str
+) -> None:
+    loop, [output] = loaded(symbol), tensors(1)
+    kept = cpp.argument(output)
+    loop.add((1, 1.0, kept))
+    for sequence in (1, 2):
+        with pytest.raises(kind, match=said):
+            pages.serve(loop, sequence, range(1))
 
 
 def test_begin_forgets(loaded: Callable[[str], Loop], pages: Pages) -> None:

@@ -17,7 +17,7 @@ from pytest_fib.judge.building import examples_of
 from pytest_fib.judge.orders import check_buildable, check_supported, order_for, runs_on_gpu
 from pytest_fib.judge.zygote import search_path
 
-from .conftest import SCALE_ADD, Judge, in_call, solution, workload
+from .conftest import CPP, SCALE_ADD, Judge, in_call, solution, workload
 from .test_cuda import CUDA_SOURCE, cuda_solution
 
 CPP_WITH_CUTLASS = """
@@ -118,6 +118,55 @@ def test_headers_come_with_the_solution_that_depends_on_them(
     monkeypatch.setenv("CUTLASS_PATH", str(tmp_path))
     built = session.try_build(SCALE_ADD, solution(CPP_WITH_CUTLASS, language="cpp", dependencies=["cutlass"]))
     assert not built.log
+
+
+NAMES = [
+    "a name.cc",
+    "$in.cpp",
+    "a|b & c.cc",
+    "größe #1.cpp",
+    "it's.cc",
+    'so "called".cc',
+    "a > b.cc",
+    "sub folder/50%.cxx",
+]
+
+
+def test_sources_may_have_any_name(judge: Judge) -> None:
+    """Neither ninja nor a shell finds something to interpret in it, and it includes what lies beside it."""
+    pytest.importorskip("tvm_ffi")
+    sources = {}
+    for number, name in enumerate(NAMES[1:]):
+        beside = f"{name.rpartition('/')[0]}/beside {number}.h".lstrip("/")
+        sources[name] = f'#include "beside {number}.h"\nint part_{number}() {{ return PART; }}\n'
+        sources[beside] = f"#define PART {number}\n"
+    parts = [f"part_{number}" for number in range(len(sources) // 2)]
+    declared = "".join(f"int {part}();\n" for part in parts)
+    total = " + ".join(f"{part}()" for part in parts)
+    entry = CPP.replace(" * b[i % 64]", f" * b[i % 64] * ({total} == {sum(range(len(parts)))})")
+    assert entry != CPP
+    evaluation = judge(solution({NAMES[0]: declared + entry, **sources}, language="cpp"))
+    assert evaluation.status is EvaluationStatus.PASSED, evaluation.log
+
+
+def test_a_name_that_cannot_be_included_is_told(judge: Judge) -> None:
+    pytest.importorskip("tvm_ffi")
+    evaluation = judge(solution({'"a">b.cc': CPP}, language="cpp"))
+    assert evaluation.status is EvaluationStatus.COMPILE_ERROR
+    assert "cannot be included: give the file a name without quotes" in evaluation.log
+    assert "Traceback" not in evaluation.log
+
+
+def test_a_source_may_be_called_like_a_header_of_the_system(judge: Judge) -> None:
+    pytest.importorskip("tvm_ffi")
+    own = {"vector": "#error not meant", "string.h": "#error not meant", "math.h": "#include_next <math.h>\n"}
+    sources = {
+        "main.cc": '#include "math.h"\n#include <vector>\n#include <kernel.h>\n',
+        "kernel.h": CPP,
+        **own,
+    }
+    evaluation = judge(solution(sources, language="cpp"))
+    assert evaluation.status is EvaluationStatus.PASSED, evaluation.log
 
 
 def test_a_torch_extension_is_called_as_operator_or_as_function_of_its_module(
