@@ -8,7 +8,7 @@ from textwrap import dedent
 from typing import Literal
 
 Layer = Literal["", "sandbox", "freeze", "mixed-requests"]
-ProblemName = Literal["scale_add", "tiny", "project", "routed"]
+ProblemName = Literal["scale_add", "tiny", "project", "narrow", "routed"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Attack(Case):
         Whether only a strict run is to fail it: the official rule says nothing against it.
     patience
         ``short`` for attacks that wait for a time limit, ``alone`` for those that have to be the first of a session.
+    says
+        What it prints where its trick is at work: one that no longer reaches what it is after shows nothing.
     wall_s
         Seconds after which the judge must be done with it, whatever it does.
     """
@@ -92,4 +94,5 @@ class Attack(Case):
     needs: Layer = ""
     strict: bool = False
     patience: Literal["normal", "short", "alone"] = "normal"
+    says: str = ""
     wall_s: float = 30.0

@@ -1,4 +1,4 @@
-"""The definitions that attacks and honest kernels compute: one of microseconds, one that costs enough to halve."""
+"""The definitions that attacks and honest kernels compute: of microseconds, and such as cost enough to halve."""
 
 from __future__ import annotations
 
@@ -26,21 +26,26 @@ def definition(name: str) -> Definition:
     """Return one of the definitions; all float32, ``x`` ``[batch, 256]`` and ``y`` of the same shape.
 
     ``scale_add`` is ``x * w + b``, ``tiny`` one row of it, ``routed`` the same under the matched-ratio rule of
-    ``moe``, and ``project`` a matrix product and tanh.
+    ``moe``, ``project`` a matrix product and tanh, and ``narrow`` the same with 64 columns in place of 256, of some
+    20 µs where plain C++ computes it.
     """
-    weights = ["hidden", "hidden"] if name == "project" else ["hidden"]
+    projects = name in ("project", "narrow")
+    weights = ["hidden", "hidden"] if projects else ["hidden"]
     return Definition.model_validate(
         {
             "name": f"redteam_{name}",
             "op_type": "moe" if name == "routed" else "redteam",
-            "axes": {"batch": {"type": "var"}, "hidden": {"type": "const", "value": 256}},
+            "axes": {
+                "batch": {"type": "var"},
+                "hidden": {"type": "const", "value": 64 if name == "narrow" else 256},
+            },
             "inputs": {
                 "x": {"shape": ["batch", "hidden"], "dtype": "float32"},
                 "w": {"shape": weights, "dtype": "float32"},
                 "b": {"shape": ["hidden"], "dtype": "float32"},
             },
             "outputs": {"y": {"shape": ["batch", "hidden"], "dtype": "float32"}},
-            "reference": _PROJECT if name == "project" else _SCALE_ADD,
+            "reference": _PROJECT if projects else _SCALE_ADD,
         }
     )
 
@@ -50,7 +55,7 @@ def workload(name: str) -> Workload:
     """Return the one workload of ``definition(name)``."""
     return Workload.model_validate(
         {
-            "axes": {"batch": {"project": 256, "tiny": 1}.get(name, 16)},
+            "axes": {"batch": {"project": 256, "narrow": 10, "tiny": 1}.get(name, 16)},
             "inputs": {key: {"type": "random"} for key in ("x", "w", "b")},
             "uuid": f"redteam-{name}",
         }

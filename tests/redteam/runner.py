@@ -20,6 +20,7 @@ from pytest_fib.judge import JudgeSession
 from pytest_fib.judge.config import JudgeConfig, Limits, Sampling
 from redteam import problems
 from redteam.cases import Attack, Case, Honest, ProblemName
+from redteam.sources import headers, source
 
 LEAK = "LEAK:"
 SAMPLING = Sampling(warmup_runs=2, iterations=8, trials=3, budget_s=None)
@@ -193,7 +194,11 @@ class Lab:
 
     def plain(self, problem: ProblemName = "project", dps: bool = True) -> Outcome:
         """Judge the plain honest kernel now; it always passes."""
-        outcome = self.judge(Honest("plain", _PLAIN[dps], problem=problem, dps=dps))
+        if problem == "narrow":
+            kernel = Honest("plain", source("plain.cc"), problem, language="cpp", files=headers())
+        else:
+            kernel = Honest("plain", _PLAIN[dps], problem, dps=dps)
+        outcome = self.judge(kernel)
         assert outcome.passed, outcome.explain()
         return outcome
 
@@ -242,7 +247,7 @@ class Lab:
     def _filled(self, text: str, case: Case) -> str:
         """Tell the case where the canaries are; an attacker who knows that must still not reach them."""
         values = {
-            "@HONEST@": _HONEST[_cost_key(case)],
+            "@HONEST@": _HONEST.get(_cost_key(case), ""),
             "@MARKER@": self.marker,
             "@LEAK@": LEAK,
             "@FOLDER@": str(self.canaries.folder),

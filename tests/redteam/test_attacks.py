@@ -32,6 +32,7 @@ def test_no_attack_wins(lab: Lab, attack: Attack) -> None:
     outcome = lab.judge(attack)
     said = f"{attack.name}: {outcome.explain()}"
     assert LEAK not in outcome.evaluation.output + outcome.evaluation.log, said
+    assert attack.says in outcome.evaluation.output, f"the trick was not at work: {said}"
     assert outcome.wall_s < attack.wall_s, said
     assert attack.honest_path or not outcome.passed, said
     assert not outcome.passed or not lab.too_fast(attack, outcome), said

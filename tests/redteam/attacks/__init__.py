@@ -5,6 +5,7 @@ from __future__ import annotations
 from redteam.attacks import (
     building,
     clocks,
+    compiled,
     deferral,
     gpu,
     harness,
@@ -24,6 +25,7 @@ ATTACKS: tuple[Attack, ...] = (
     *deferral.ATTACKS,
     *gpu.ATTACKS,
     *clocks.ATTACKS,
+    *compiled.ATTACKS,
     *harness.ATTACKS,
     *results.ATTACKS,
     *process.ATTACKS,

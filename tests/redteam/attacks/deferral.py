@@ -97,12 +97,14 @@ ATTACKS = (
         family=14,
         name="profile_hook",
         problem="project",
+        says="reached",
         source="""
             import sys, torch
-            waiting = []
+            waiting, told = [], []
             def hook(frame, event, argument):
                 if event == "return" and frame.f_code.co_name == "_timed_request" and waiting:
                     x, w, b, y = waiting.pop()
+                    told or told.append(print("reached", flush=True))
                     @HONEST@
             def run(x, w, b, y):
                 sys.setprofile(hook)

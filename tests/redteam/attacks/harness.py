@@ -50,11 +50,14 @@ ATTACKS = (
     Attack(
         family=21,
         name="worker_that_only_says_done",
+        says="reached",
         patience="short",
         source="""
             from pytest_fib.border.arena import DONE, GO, READY
             from pytest_fib.candidate.worker import Worker
+            told = []
             def timed_request(self, kernel, memory, sequence):
+                told or told.append(print("reached", flush=True))
                 memory.reply[READY] = sequence
                 while memory.control[GO] != sequence:
                     pass
@@ -251,12 +254,15 @@ def run(x, w, b, y):
     Attack(
         family=31,
         name="says_done_in_advance",
+        says="reached",
         source="""
             import sys
             from pytest_fib.border.arena import DONE, READY
+            told = []
             def run(x, w, b, y):
                 frame = sys._getframe(2)
                 memory, sequence = frame.f_locals["memory"], frame.f_locals["sequence"]
+                told or told.append(print("reached", flush=True))
                 memory.reply[DONE] = memory.reply[READY] = sequence + 1
             """,
     ),

@@ -11,7 +11,7 @@ import random, time, torch
 import pytest_fib.border.arena as arena
 from pytest_fib.candidate.worker import Worker
 blur = 0.0
-seen = {}
+seen, told = {}, []
 def fresh(calls):
     new = []
     for index, call in enumerate(calls):
@@ -22,6 +22,7 @@ def fresh(calls):
     return new
 def ahead(self, kernel, memory, sequence):
     control, reply, calls = memory.control, memory.reply, self._calls
+    told or told.append(print("reached", flush=True))
     fresh(calls)
     reply[arena.READY] = sequence
     while control[arena.GO] != sequence:
@@ -80,13 +81,16 @@ ATTACKS = (
     Attack(
         family=15,
         name="computes_before_it_says_ready",
+        says="reached",
         problem="project",
         honest_path=True,
         source="""
             import time, torch
             from pytest_fib.border.arena import BEAT, DONE, GO, READY
             from pytest_fib.candidate.worker import Worker
+            told = []
             def ahead(self, kernel, memory, sequence):
+                told or told.append(print("reached", flush=True))
                 time.sleep(0.02)
                 for x, w, b, y in self._calls:
                     @HONEST@
@@ -102,6 +106,7 @@ ATTACKS = (
     Attack(
         family=15,
         name="works_between_wake_and_beat",
+        says="reached",
         patience="short",
         problem="project",
         honest_path=True,
@@ -110,6 +115,7 @@ ATTACKS = (
     Attack(
         family=15,
         name="works_between_wake_and_beat_for_microseconds",
+        says="reached",
         patience="short",
         problem="tiny",
         honest_path=True,
@@ -118,6 +124,7 @@ ATTACKS = (
     Attack(
         family=15,
         name="works_ahead_and_blurs_the_witness",
+        says="reached",
         patience="short",
         problem="project",
         honest_path=True,
@@ -152,14 +159,18 @@ ATTACKS = (
         family=30,
         name="honest_in_the_first_requests",
         problem="project",
+        says="reached",
         source="""
             import sys, torch
+            told = []
             def run(x, w, b, y):
                 frame = sys._getframe(1)
                 while frame.f_code.co_name != "_run":
                     frame = frame.f_back
                 if frame.f_locals.get("sequence", 0) - frame.f_locals.get("first", 0) < 4:
                     @HONEST@
+                else:
+                    told or told.append(print("reached", flush=True))
             """,
     ),
     Attack(
