@@ -101,6 +101,8 @@ class Bench:
         Outputs that the solution may leave out.
     device
         Where inputs are drawn, the reference runs and outputs are.
+    compiled
+        Whether nothing but compiled code is between "go" and "done".
     gate
         How calls are enqueued before their inputs are there, so that "go" starts the device alone; None if they
         are not.
@@ -116,6 +118,7 @@ class Bench:
     scratch: dict[str, torch.Tensor] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     device: str = "cpu"
+    compiled: bool = True
     gate: Gate | None = None
 
     def apart(self, inputs: InputPlan | None = None) -> Bench:

@@ -21,7 +21,7 @@ from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
 from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
-from pytest_fib.judge.trials import PROCESSOR, Latency, Slack, Trial, latency_of, per_call_ns
+from pytest_fib.judge.trials import INTERPRETER, PROCESSOR, Latency, Slack, Trial, latency_of, per_call_ns
 from pytest_fib.measure import gate
 
 PLACES = 4  # buffers that a call may find its inputs in
@@ -278,9 +278,10 @@ class Processor:
                         calls = schedule.calls_per_request
                 trials.append(stand.trial(bench, candidate, schedule))
                 again = stand.schedule_of(per_call_ns(trials[-1:], calls, rough))
-                if left > 0 and again.calls_per_request >= 2 * calls:
-                    # Requests are too short, in which what is hidden from the clock weighs more: who is slow until
-                    # it is decided how many calls they have would gain by it.
+                unseen = again.early > 0 and schedule.early == 0
+                if left > 0 and (unseen or again.calls_per_request >= 2 * calls):
+                    # Requests are too short, in which what is hidden from the clock weighs more, or none bears
+                    # witness: who is slow until that is decided would gain by it.
                     schedule, calls, rounds = again, again.calls_per_request, None
                     trials.clear()
                     left -= 1
@@ -295,11 +296,12 @@ class Processor:
         assert schedule is not None
         assert rounds is not None
         several, single = rounds.handover(calls), rounds.handover(1)
-        return Measured(trials, schedule, Reading(several, single, PROCESSOR))
+        return Measured(trials, schedule, Reading(several, single, _slack_of(stand.bench)))
 
     def terms(self, contest: Contest, gated: bool = True) -> Terms:
         """Have both begin when "go" is seen; there is no gate here."""
-        return free_terms(contest, PROCESSOR)
+        ours, theirs = contest.benches
+        return free_terms(contest, _slack_of(ours), _slack_of(theirs))
 
 
 def _suiting(rounds: Rounds, call_ns: float, trials: list[Trial], calls: int, stand: Stand) -> Rounds:
@@ -316,7 +318,11 @@ def _suiting(rounds: Rounds, call_ns: float, trials: list[Trial], calls: int, st
     return again
 
 
-def free_terms(contest: Contest, slack: Slack) -> Terms:
+def _slack_of(bench: Bench) -> Slack:
+    return PROCESSOR if bench.compiled else INTERPRETER
+
+
+def free_terms(contest: Contest, our_slack: Slack, their_slack: Slack) -> Terms:
     """Return the terms of two whose calls begin when "go" is seen."""
     ours, theirs = contest.benches
     apart = theirs.apart()
@@ -334,6 +340,7 @@ def free_terms(contest: Contest, slack: Slack) -> Terms:
     )
     calls = schedule.calls_per_request
     mine, others = contest.handovers
-    reading = Reading(*mine(ours, calls, min(call_ns)), slack)
-    other = reading if others == mine else Reading(*others(theirs, calls, min(call_ns)), slack)
-    return Terms(contest.benches, schedule, (reading, other), turn_of(max(call_ns) * calls))
+    handover = mine(ours, calls, min(call_ns))
+    other = handover if others == mine else others(theirs, calls, min(call_ns))
+    readings = Reading(*handover, our_slack), Reading(*other, their_slack)
+    return Terms(contest.benches, schedule, readings, turn_of(max(call_ns) * calls))

@@ -10,9 +10,10 @@ from pytest_fib.measure.witness import MIN_WITNESSES
 
 MIN_VERIFIED = 20
 PROBES = 3  # single calls that show the cost; part of the warm-up
-MAX_CALLS_PER_REQUEST = 16
-SHORT_NS = 40_000.0
+MAX_CALLS_PER_REQUEST = 32
+SHORT_NS = 60_000.0
 _MIN_REQUESTS = 10  # of several calls each, in one trial
+_SINGLES = 40  # requests of one call, in all trials: of an honest interpreter's most are slow, but not all
 _WITNESS_SHARE = 0.05  # the fastest of them is heard, so many more would say less
 _LONG_NS = 5_000_000
 _INTERPRETED_S = 0.5  # of the budget for calls: how long an interpreter takes says little about a kernel
@@ -87,7 +88,7 @@ def plan_schedule(
     early = witnesses if call_ns < _LONG_NS else 0
     if sampling.budget_s is not None:
         iterations = max(iterations - early, math.ceil(least / per_request), 1)
-    single = witnesses if per_request > 1 else 0
+    single = max(witnesses, math.ceil(_SINGLES / sampling.trials)) if per_request > 1 else 0
     timed = (warmups + iterations + early) * per_request + single
     verified = None if verifiable >= timed else max(floor, verifiable)
     return Schedule(per_request, warmups, iterations, early, single, verified)

@@ -18,6 +18,7 @@ from pytest_fib.inputs import InputPlan, plan_inputs
 from pytest_fib.judge.arena import Arena, dtype_name
 from pytest_fib.judge.bench import Bench
 from pytest_fib.judge.numerics import Samples
+from pytest_fib.judge.orders import calls_are_compiled
 from pytest_fib.judge.reference import Reference
 from pytest_fib.judge.rules import Choice
 from pytest_fib.judge.verification import Tally, Verification
@@ -143,4 +144,5 @@ class Setting:
             tally=tally,
             optional=self.choice.optional,
             device=config.device,
+            compiled=calls_are_compiled(self.loaded.solution),
         )

@@ -344,7 +344,7 @@ class TestHandovers:
             nobody,
             nobody,
         )
-        mine, others = free_terms(contest, PROCESSOR).readings
+        mine, others = free_terms(contest, PROCESSOR, PROCESSOR).readings
         arena.close()
         assert mine.several.ordinary == 1000
         assert others.several.ordinary == (1000 if same else 9000)

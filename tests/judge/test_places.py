@@ -29,6 +29,7 @@ class Calls:
     call_ns: int
     made: list[int] = field(default_factory=list)
     mapped: int = 0
+    compiled: bool = True
     inputs: Any = field(default_factory=lambda: SimpleNamespace(varied=False))
     arena: Any = field(
         default_factory=lambda: SimpleNamespace(plan=SimpleNamespace(inputs=SimpleNamespace(sets=64)))
@@ -85,7 +86,7 @@ def schedule_for(call_ns: int, *later_ns: int) -> tuple[Schedule, list[int], lis
     return measured.schedule, bench.made, asked
 
 
-@pytest.mark.parametrize(("call_ns", "calls"), [(300_000, 1), (7_000, 8), (3_000, 16), (100, 16)])
+@pytest.mark.parametrize(("call_ns", "calls"), [(300_000, 1), (7_000, 16), (3_000, 32), (100, 32)])
 def test_a_request_is_long_enough_although_first_calls_are_slow(call_ns: int, calls: int) -> None:
     schedule, made, asked = schedule_for(call_ns)
     assert schedule.calls_per_request == calls
@@ -102,6 +103,11 @@ def test_a_long_call_is_not_tried_several_times() -> None:
 @pytest.mark.parametrize("later_ns", [(3_000,), (300_000, 3_000), (15_000, 7_000, 3_000)])
 def test_who_is_slow_until_requests_are_planned_gains_nothing_by_it(later_ns: tuple[int, ...]) -> None:
     schedule, _, asked = schedule_for(300_000, *later_ns)
-    assert schedule.calls_per_request == 16
-    assert asked[-1].calls == 16
+    assert schedule.calls_per_request == 32
+    assert asked[-1].calls == 32
     assert asked[-1].call_ns == pytest.approx(3_000)
+
+
+def test_who_was_too_slow_for_early_requests_gets_them_when_he_is_faster() -> None:
+    assert schedule_for(9_000_000)[0].early == 0
+    assert schedule_for(9_000_000, 100_000)[0].early > 0

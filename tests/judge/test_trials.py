@@ -7,7 +7,7 @@ from dataclasses import replace
 from pytest_fib.judge.bench import Request
 from pytest_fib.judge.candidate import Interval
 from pytest_fib.judge.handover import Handover
-from pytest_fib.judge.trials import PROCESSOR, Latency, Trial, latency_of
+from pytest_fib.judge.trials import INTERPRETER, PROCESSOR, Latency, Slack, Trial, latency_of
 
 CALLS = 8
 SINGLE = Handover(500, 20_000, 5_000, tuple(range(18_000, 28_000, 500)))
@@ -20,7 +20,7 @@ def measured(
     single: float | None = None,
     lead: float = 22_000,
     seed: int = 7,
-    share: float = PROCESSOR.share,
+    slack: Slack = PROCESSOR,
 ) -> Latency:
     """Five trials of a kernel that takes so many nanoseconds per request of each kind; it takes noise with it."""
     draw = random.Random(seed)
@@ -39,7 +39,7 @@ def measured(
             for _, cost, lead in kinds
         ]
         trials.append(Trial([request for request, _, _ in kinds], intervals))
-    return latency_of(trials, CALLS, SEVERAL, SINGLE, replace(PROCESSOR, share=share))
+    return latency_of(trials, CALLS, SEVERAL, SINGLE, slack)
 
 
 def median(latency: Latency) -> float:
@@ -57,6 +57,22 @@ def test_work_before_go_is_seen_by_requests_without_a_wake_before() -> None:
     latency = measured(100, early=200_000)
     assert median(latency) > 0.9 * 200_000 / CALLS
     assert any("before it is told to" in remark for remark in latency.remarks)
+
+
+def test_the_fastest_early_request_is_held_against_the_fastest_of_nobody_s_work() -> None:
+    """Their median would leave room for as much work ahead as wakes vary."""
+    fastest = SEVERAL.early - SEVERAL.early_spread
+    ahead = measured(20_000, early=20_000 * 1.5 + PROCESSOR.early + 2_000 - (SEVERAL.early - fastest))
+    assert any("before it is told to" in remark for remark in ahead.remarks)
+    usual = measured(20_000, early=20_000 * 1.5 + PROCESSOR.early - 2_000 - (SEVERAL.early - fastest))
+    assert not usual.remarks
+
+
+def test_a_call_alone_is_colder_where_an_interpreter_makes_it() -> None:
+    alone = 20_000 / CALLS * 1.5 + SINGLE.spread + 1_000
+    assert measured(20_000, single=alone).remarks
+    assert not measured(20_000, single=alone, slack=INTERPRETER).remarks
+    assert measured(20_000, single=alone + 2_000, slack=INTERPRETER).remarks
 
 
 def test_work_before_the_first_beat_is_charged() -> None:
@@ -78,7 +94,7 @@ def test_the_slowest_kind_of_request_counts() -> None:
 
 
 def test_no_latency_is_below_a_nanosecond() -> None:
-    latency = measured(-2_000, share=1.0)
+    latency = measured(-2_000, slack=replace(PROCESSOR, share=1.0))
     assert min(sample for samples in latency.trials for sample in samples) >= 1 / CALLS
 
 
@@ -88,7 +104,7 @@ def test_no_more_than_half_of_a_request_is_hand_over() -> None:
     assert not latency.remarks
     elapsed = SEVERAL.ordinary - 400
     assert abs(median(latency) / (elapsed / 2 / CALLS) - 1) < 0.03
-    assert median(measured(-400, share=1.0)) < 0.05 * median(latency)
+    assert median(measured(-400, slack=replace(PROCESSOR, share=1.0))) < 0.05 * median(latency)
 
 
 def test_single_calls_are_not_held_against_half_of_a_request() -> None:

@@ -129,7 +129,7 @@ class CudaPlace:
         as theirs beyond what it is at least.
         """
         if not gated:
-            return free_terms(contest, _WAITING)
+            return free_terms(contest, _WAITING, _WAITING)
         paces = [self._paced(contest, side) for side in (0, 1)]
         ours, theirs = paces
         call_ns = ours.call_ns, theirs.call_ns
