@@ -23,7 +23,7 @@ from pytest_fib.judge.arena import Arena
 from pytest_fib.judge.candidate import Candidate, CannotGate, Interval
 from pytest_fib.judge.failures import CandidateTimeout, DeviceBusy, IntegrityViolation
 from pytest_fib.judge.machine import Cores, waiting_on
-from pytest_fib.judge.verification import Taken, Tally, Verification
+from pytest_fib.judge.verification import Taken, Tally, Verification, choose_calls
 
 _BATCH_BYTES, _DEVICE_BATCH_BYTES = 64 << 20, 512 << 20  # of inputs and outputs that are kept at a time
 _BULK_BYTES = 32 << 20
@@ -132,6 +132,7 @@ class Bench:
         requests: Sequence[Request],
         verify: int | None = None,
         verify_later: bool = False,
+        warmups: int = 0,
     ) -> list[Interval]:
         """Make the requests; return the interval of each.
 
@@ -146,6 +147,8 @@ class Bench:
             third as many of the others; None for all.
         verify_later
             Whether what was taken may wait for ``verify`` as long as it is little.
+        warmups
+            How many requests at the beginning are no samples: unless all calls are verified, theirs are not.
 
         Raises
         ------
@@ -153,7 +156,8 @@ class Bench:
             At the first batch in which something is wrong.
         """
         total = sum(request.calls for request in requests)
-        chosen = self._chosen(total, verify)
+        first = sum(request.calls for request in requests[:warmups])
+        chosen = self._chosen(first, total, verify)
         intervals: list[Interval] = []
         most = max(request.sets.stop for request in requests)
         done = 0
@@ -179,16 +183,16 @@ class Bench:
         """
         self.verification.verify(self.tally)
 
-    def _chosen(self, total: int, verify: int | None) -> npt.NDArray[np.bool_]:
-        """Return for each of the next ``total`` calls whether it is verified."""
+    def _chosen(self, first: int, total: int, verify: int | None) -> npt.NDArray[np.bool_]:
+        """Return for each of the next ``total`` calls whether it is verified; only if all are, the ``first`` are."""
         if verify is None:
             return np.ones(total, dtype=bool)
         chosen = np.zeros(total, dtype=bool)
-        first = self.tally.calls
-        normal = np.array([self.inputs.distribution(first + index) == NORMAL for index in range(total)])
+        begin = self.tally.calls
+        normal = np.array([self.inputs.distribution(begin + index) == NORMAL for index in range(total)])
         for those, wanted in ((normal, verify), (~normal, math.ceil(verify / 3))):
             places = np.flatnonzero(those)
-            chosen[self.random.permutation(places)[:wanted]] = True
+            chosen[choose_calls(places[places >= first], wanted, self.random)] = True
         return chosen
 
     @property

@@ -295,7 +295,7 @@ class Examination:
         calls = schedule.calls_per_request
         for warmups in (schedule.warmups, 0):
             requests = self._requests(schedule, bench)[schedule.warmups - warmups :]
-            intervals = bench.run(candidate, requests, schedule.verified, verify_later=True)
+            intervals = bench.run(candidate, requests, schedule.verified, verify_later=True, warmups=warmups)
             trial = Trial(requests[warmups:], intervals[warmups:])
             if trial.is_stationary(calls):
                 return trial.warm(calls)

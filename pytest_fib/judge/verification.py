@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from pytest_fib.border.arena import Region
@@ -24,6 +27,19 @@ class WrongOutput(CandidateError):
     def __init__(self, comparison: Comparison) -> None:
         super().__init__("wrong output")
         self.comparison = comparison
+
+
+def choose_calls(
+    places: npt.NDArray[np.intp], wanted: int, random: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Return ``wanted`` of ``places``, in no order; all if they are fewer.
+
+    As many of the first half as of the second: who is wrong in the later half alone, because he expects that the
+    earlier one will be taken for warm-up, is found as surely as who is wrong anywhere.
+    """
+    middle = len(places) // 2
+    late, early = random.permutation(places[middle:]), random.permutation(places[:middle])
+    return np.concatenate([late[: math.ceil(wanted / 2)], early[: wanted // 2]])
 
 
 @dataclass

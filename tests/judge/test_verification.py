@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_fib.border.arena import Region
 from pytest_fib.errors import DataError
@@ -16,7 +18,7 @@ from pytest_fib.inputs.distributions import NORMAL, SCALED
 from pytest_fib.judge.arena import bytes_of
 from pytest_fib.judge.numerics import Samples
 from pytest_fib.judge.rules import choose
-from pytest_fib.judge.verification import Taken, Tally, Verification, WrongOutput
+from pytest_fib.judge.verification import Taken, Tally, Verification, WrongOutput, choose_calls
 
 from .conftest import SCALE_ADD
 
@@ -134,3 +136,21 @@ def test_what_was_left_out_is_looked_at_as_the_reference_has_it(verification: Ve
     optional.waiting.append(taken(0, left=True))
     optional.verify(tally)
     assert [sample.got[0].unique().tolist() for sample in samples.kept] == [[2.0]]
+
+
+@given(st.integers(0, 60), st.integers(0, 70), st.integers(0, 2**32))
+def test_calls_are_chosen_from_both_halves(count: int, wanted: int, seed: int) -> None:
+    places = np.arange(count) * 3 + 5
+    chosen = choose_calls(places, wanted, np.random.default_rng(seed))
+    assert len(chosen) == len(set(chosen.tolist())) == min(count, wanted)
+    assert set(chosen.tolist()) <= set(places.tolist())
+    late = sum(place in places[count // 2 :] for place in chosen)
+    assert 0 <= late - (len(chosen) - late) <= 1
+
+
+def test_each_call_of_a_half_is_as_likely() -> None:
+    random, times = np.random.default_rng(11), 4000
+    seen = np.zeros(10)
+    for _ in range(times):
+        seen[choose_calls(np.arange(10), 4, random)] += 1
+    assert abs(seen / times - 0.4).max() < 0.05
