@@ -10,8 +10,8 @@ from pytest_fib.measure.witness import MIN_WITNESSES
 
 MIN_VERIFIED = 20
 PROBES = 3  # single calls that show the cost; part of the warm-up
-MAX_CALLS_PER_REQUEST = 32
-SHORT_NS = 60_000.0
+MAX_CALLS_PER_REQUEST = 16
+SHORT_NS = 40_000.0
 _MIN_REQUESTS = 10  # of several calls each, in one trial
 _SINGLES = 40  # requests of one call, in all trials: of an honest interpreter's most are slow, but not all
 _WITNESS_SHARE = 0.05  # the fastest of them is heard, so many more would say less

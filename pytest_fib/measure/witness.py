@@ -15,7 +15,9 @@ MIN_WITNESSES = 8
 _FACTOR = 1.5
 
 
-def contradicts(witnesses_ns: Sequence[float], ordinary_ns: Sequence[float], slack_ns: float) -> bool:
+def contradicts(
+    witnesses_ns: Sequence[float], ordinary_ns: Sequence[float], slack_ns: float, factor: float = _FACTOR
+) -> bool:
     """Return whether even the fastest witness is clearly slower than the ordinary requests.
 
     Parameters
@@ -26,11 +28,12 @@ def contradicts(witnesses_ns: Sequence[float], ordinary_ns: Sequence[float], sla
         Net nanoseconds of what they bear witness about, in the same unit (per request, or per call).
     slack_ns
         By how much an honest witness may differ because of how it is made, e.g. the jitter of a wake.
+    factor
+        How many times as slow it may be beside that, because caches are colder.
     """
     if len(witnesses_ns) < MIN_WITNESSES or not ordinary_ns:
         return False
-    # Half as much again: after a wake, and in a single call, caches are colder.
-    return min(witnesses_ns) > _FACTOR * max(statistics.median(ordinary_ns), 0.0) + slack_ns
+    return min(witnesses_ns) > factor * max(statistics.median(ordinary_ns), 0.0) + slack_ns
 
 
 def excess(seen_ns: Sequence[float], usual_ns: Sequence[float], slack_ns: float = 0.0) -> float:

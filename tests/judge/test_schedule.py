@@ -76,8 +76,8 @@ def test_an_interpreter_is_verified_twenty_times_too(
 
 
 def test_short_calls_share_a_request() -> None:
-    assert plan_schedule(Sampling(), 3_000, 1e3, 64).calls_per_request == 32
-    assert plan_schedule(Sampling(), 61_000, 1e3, 64).calls_per_request == 1
+    assert plan_schedule(Sampling(), 3_000, 1e3, 64).calls_per_request == 16
+    assert plan_schedule(Sampling(), 41_000, 1e3, 64).calls_per_request == 1
 
 
 def test_a_dear_reference_verifies_fewer_calls() -> None:

@@ -65,3 +65,10 @@ def test_what_is_usual_is_no_excess() -> None:
     late = excess(around(draw, 120_000, 8_000, 150), usual)
     assert 80_000 < late < 110_000
     assert statistics.median(usual) < 40_000
+
+
+def test_the_factor_is_how_much_slower_a_witness_may_be() -> None:
+    witnesses, ordinary = [1_400.0] * MIN_WITNESSES, [1_000.0] * 50
+    assert contradicts(witnesses, ordinary, 50.0, 1.3)
+    assert not contradicts(witnesses, ordinary, 50.0, 1.4)
+    assert not contradicts(witnesses, ordinary, 50.0)
