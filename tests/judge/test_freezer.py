@@ -110,10 +110,22 @@ def test_all_descendants_stop_and_one_branch_resumes(family: subprocess.Popen[by
 
 
 def settled(freezer: Freezer, everyone: list[int]) -> None:
-    """Stop everybody, and give threads time to come to where they stop."""
+    """Stop everybody, and wait until every thread has come to where it stops."""
     assert freezer.stop(everyone[0])
-    time.sleep(0.05)
+    await_threads(everyone, "T")
     freezer.mark()
+
+
+def await_threads(pids: list[int], wanted: str) -> None:
+    """Wait until all threads of these processes are in one of the ``wanted`` states, and off the processor."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        stats = [path.read_text() for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        if {stat.rpartition(")")[2].split()[0] for stat in stats} <= set(wanted):
+            time.sleep(0.05)
+            return
+        time.sleep(0.01)
+    pytest.fail(f"threads of {pids} are in other states than {wanted}")
 
 
 def test_who_stays_stopped_is_held(family: subprocess.Popen[bytes]) -> None:
@@ -128,8 +140,7 @@ def test_who_is_awake_is_not_held(family: subprocess.Popen[bytes]) -> None:
     everyone = descendants(family.pid)
     settled(freezer, everyone)
     os.kill(everyone[-1], signal.SIGCONT)
-    time.sleep(0.05)
-    assert states(everyone[-1:]) == {"S"}
+    await_threads(everyone[-1:], "S")
     assert not freezer.held()
 
 
@@ -138,10 +149,9 @@ def test_who_was_awake_and_stopped_again_is_not_held(family: subprocess.Popen[by
     everyone = descendants(family.pid)
     settled(freezer, everyone)
     os.kill(everyone[-1], signal.SIGCONT)
-    time.sleep(0.05)
+    await_threads(everyone[-1:], "S")
     os.kill(everyone[-1], signal.SIGSTOP)
-    time.sleep(0.05)
-    assert states(everyone) == {"T"}
+    await_threads(everyone, "T")
     assert not freezer.held()
     freezer.mark()
     assert freezer.held()

@@ -8,7 +8,13 @@ from redteam.sources import headers, source
 _MINE = "the loop is mine"
 
 
-def _attack(family: int, name: str, file: str, says: str = _MINE, **macros: int) -> Attack:
+_WAITS = "a thread looks for the wake"
+_STARVED_S = 120.0  # at the idle priority, on a machine with other work
+
+
+def _attack(
+    family: int, name: str, file: str, says: str = _MINE, wall_s: float = 30.0, **macros: int
+) -> Attack:
     return Attack(
         family=family,
         name=name,
@@ -18,6 +24,7 @@ def _attack(family: int, name: str, file: str, says: str = _MINE, **macros: int)
         files=headers(),
         honest_path=True,
         says=says,
+        wall_s=wall_s,
     )
 
 
@@ -33,12 +40,13 @@ ATTACKS = (
     _attack(19, "child_hogs_the_core_between_calls", "helper.cc", HOG=1, SLOW_AT_FIRST=0),
     _attack(14, "continued_by_a_timer", "continued.cc", SLOW_AT_FIRST=0),
     _attack(14, "continued_by_a_timer_and_slow_at_first", "continued.cc", SLOW_AT_FIRST=1),
-    _attack(15, "waits_at_idle_priority", "idle_priority.cc", "a thread looks for the wake", SLOW_AT_FIRST=0),
+    _attack(15, "waits_at_idle_priority", "idle_priority.cc", _WAITS, _STARVED_S, SLOW_AT_FIRST=0),
     _attack(
         15,
         "waits_at_idle_priority_and_slow_at_first",
         "idle_priority.cc",
-        "a thread looks for the wake",
+        _WAITS,
+        _STARVED_S,
         SLOW_AT_FIRST=1,
     ),
 )
