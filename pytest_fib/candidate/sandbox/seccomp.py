@@ -64,9 +64,8 @@ _CLONE_NEWTIME = 0x80  # not in clone(), where these bits are the signal of the 
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT, _OFFSET_SECOND = 0, 4, 16, 24
-_F_SETSIG = (
-    10  # of fcntl: the signal that tells of input and output, of a pipe that the judge empties for example
-)
+# Of fcntl: the signal that tells of input and output, of a pipe that the judge empties for example.
+_F_SETSIG = 10
 _SET_MODE_FILTER = 1
 # Older kernels slow a filtered process down against Spectre, and its kernels with it, unless told not to.
 _SPEC_ALLOW = 1 << 2
