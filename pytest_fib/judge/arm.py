@@ -34,9 +34,12 @@ class Arm(Examination):
         """Whether what a request costs beside its calls is the same for both, which are built."""
         return self._candidates.idle_artifact == other._candidates.idle_artifact
 
-    def inputs(self) -> InputPlan:
-        """Return the plan of the inputs, which does not depend on the solution."""
-        return self._setting.inputs()
+    def inputs(self, vary: bool | None = None) -> InputPlan:
+        """Return the plan of the inputs, which does not depend on the solution.
+
+        ``vary`` is whether some are not normal; by default as the rule wants it.
+        """
+        return self._setting.inputs(vary=vary)
 
     def arena(self, inputs: InputPlan, other: Arm) -> Arena:
         """Return memory that suits both solutions."""

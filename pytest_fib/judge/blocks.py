@@ -35,6 +35,7 @@ _PATIENCE = 4  # times that, to tell whether a candidate is unsteady
 # Numbers of calls that one block may use; those of the evaluation are below the first.
 _CALLS_OF_BLOCK = 1 << 20
 _BLOCKS_OF_STAGE = 64
+_BLOCKS_OF_TRY = 2 * _BLOCKS_OF_STAGE
 
 
 def ratios(stage: Stage) -> list[float]:
@@ -48,7 +49,17 @@ def _scatter(stage: Stage) -> float:
 
 @dataclass
 class Blocks:
-    """Makes blocks: everything that stays the same for all of one pair; ``spent`` is what the candidate did."""
+    """Makes blocks: everything that stays the same for all of one pair.
+
+    Attributes
+    ----------
+    spent
+        What the candidate did.
+    tries
+        How often blocks of this pair were begun before; their inputs do not come again.
+    wrong_elsewhere
+        Whether one of the two was wrong where inputs were not normal.
+    """
 
     session: JudgeSession
     ours: Arm
@@ -56,8 +67,10 @@ class Blocks:
     terms: Terms
     margin: float
     spent: Tally
+    tries: int = 0
     made: int = 0
     seconds: float = 0.0
+    wrong_elsewhere: bool = False
 
     def first_stage(self) -> Stage:
         """Return seven blocks and then as many more as their scatter asks for, or as there is time for.
@@ -85,7 +98,7 @@ class Blocks:
 
     def _make(self, numbers: range) -> list[tuple[Trial, Trial]]:
         blocks = []
-        for number in numbers:
+        for number in (self.tries * _BLOCKS_OF_TRY + number for number in numbers):
             with self.session.lock.timing():
                 start = time.monotonic()
                 blocks.append(self.ours.watch.steady(partial(self._pair, number)))
@@ -107,6 +120,7 @@ class Blocks:
         finally:
             self.spent.calls += mine.tally.calls
             self.spent.verified_calls += mine.tally.verified_calls
+            self.wrong_elsewhere |= any(bench.tally.others.first is not None for bench in (mine, others))
         return ours.trial(self.terms.schedule), theirs.trial(self.terms.schedule)
 
     def _bench(self, bench: Bench, number: int) -> Bench:

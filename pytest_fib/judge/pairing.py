@@ -54,6 +54,7 @@ class Pairing:
             Arm(session, definition, workload, solution, traceset_root) for solution in (loaded, baseline)
         )
         self._spent = Tally()
+        self._tries = 0
 
     def compare(self, evaluation: Evaluation) -> Evaluation:
         """Return ``evaluation``, of a solution that passed and was timed, with what the comparison found.
@@ -88,25 +89,37 @@ class Pairing:
         try:
             benches = self._ours.bench(inputs, arena), self._theirs.bench(inputs, arena)
             call_ns = evaluation.timing.latency_ms * 1e6
-            stages = self._stages(benches, call_ns, gated=evaluation.timing.clock != "judge")
+            gated = evaluation.timing.clock != "judge"
+            stages, wrong_elsewhere = self._stages(benches, call_ns, gated)
+            if wrong_elsewhere:
+                # As where one is judged alone: answers that need not be right may be quick ones.
+                inputs = self._ours.inputs(vary=False)
+                benches = replace(benches[0], inputs=inputs), replace(benches[1], inputs=inputs)
+                stages, _ = self._stages(benches, call_ns, gated)
             self._conclude(benches)
             return gating_of(self._name, self._margin, stages)
         finally:
             arena.close()
 
-    def _stages(self, benches: tuple[Bench, Bench], our_call_ns: float, gated: bool) -> list[Stage]:
-        """Return one stage or two; if one of the two solutions cannot wait at a gate, neither does."""
+    def _stages(
+        self, benches: tuple[Bench, Bench], our_call_ns: float, gated: bool
+    ) -> tuple[list[Stage], bool]:
+        """Return one stage or two, and whether a solution was wrong where inputs were not normal.
+
+        If one of the two solutions cannot wait at a gate, neither does.
+        """
         contest = self._contest(benches, our_call_ns)
         try:
             with self._session.lock.timing():
                 terms = self._session.place.terms(contest, gated)
-            blocks = Blocks(self._session, self._ours, self._theirs, terms, self._margin, self._spent)
+            tries, self._tries = self._tries, self._tries + 1
+            blocks = Blocks(self._session, self._ours, self._theirs, terms, self._margin, self._spent, tries)
             stages = [blocks.first_stage()]
             # What is going to fail is measured again, whether it is slower or hides in noise of its own.
             verdict = gate.find_first(ratios(stages[0]), self._margin).verdict
             if verdict == "SLOWER" or (verdict == "AMBIGUOUS" and _is_unsteady(stages[0])):
                 stages.append(blocks.second_stage(stages[0]))
-            return stages
+            return stages, blocks.wrong_elsewhere
         except (CannotGate, DeviceBusy):
             if not gated:
                 raise

@@ -83,6 +83,7 @@ class Stand:
             self.bench.arena.plan.inputs.sets,
             self.bench.inputs.varied,
             self.interpreted,
+            self.bench.compiled,
         )
 
 
@@ -337,6 +338,7 @@ def free_terms(contest: Contest, our_slack: Slack, their_slack: Slack) -> Terms:
         statistics.median(apart.tally.reference_ns),
         ours.arena.plan.inputs.sets,
         ours.inputs.varied,
+        compiled=ours.compiled and theirs.compiled,
     )
     calls = schedule.calls_per_request
     mine, others = contest.handovers

@@ -13,7 +13,9 @@ PROBES = 3  # single calls that show the cost; part of the warm-up
 MAX_CALLS_PER_REQUEST = 16
 SHORT_NS = 40_000.0
 _MIN_REQUESTS = 10  # of several calls each, in one trial
-_SINGLES = 40  # requests of one call, in all trials: of an honest interpreter's most are slow, but not all
+_SINGLES = (
+    40  # requests of one call, in all trials, if an interpreter makes it: most of them are slow, but not all
+)
 _WITNESS_SHARE = 0.05  # the fastest of them is heard, so many more would say less
 _LONG_NS = 5_000_000
 _INTERPRETED_S = 0.5  # of the budget for calls: how long an interpreter takes says little about a kernel
@@ -45,6 +47,7 @@ def plan_schedule(
     sets: int,
     varied: bool = False,
     interpreted: bool = False,
+    compiled: bool = False,
 ) -> Schedule:
     """Decide the calls of each trial.
 
@@ -60,6 +63,8 @@ def plan_schedule(
         Whether some calls have other inputs than normal ones; they do not count among the twenty.
     interpreted
         Whether calls are an interpreter's, of which no more are made than it takes to judge, if there is a budget.
+    compiled
+        Whether compiled code makes the calls, so that a call alone takes hardly longer than one of many.
     """
     per_request = 1
     if call_ns < SHORT_NS:
@@ -88,7 +93,9 @@ def plan_schedule(
     early = witnesses if call_ns < _LONG_NS else 0
     if sampling.budget_s is not None:
         iterations = max(iterations - early, math.ceil(least / per_request), 1)
-    single = max(witnesses, math.ceil(_SINGLES / sampling.trials)) if per_request > 1 else 0
+    single = 0
+    if per_request > 1:
+        single = witnesses if compiled else max(witnesses, math.ceil(_SINGLES / sampling.trials))
     timed = (warmups + iterations + early) * per_request + single
     verified = None if verifiable >= timed else max(floor, verifiable)
     return Schedule(per_request, warmups, iterations, early, single, verified)

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from pytest_fib.border.order import Order
-from pytest_fib.data.evaluation import Evaluation, Gating, Timing
+from pytest_fib.data.evaluation import Evaluation, Gating, Mismatch, Timing
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
+from pytest_fib.inputs.distributions import SCALED
 from pytest_fib.judge import JudgeSession, blocks, candidates
 from pytest_fib.judge.arm import Arm
 from pytest_fib.judge.bench import Bench, Request
@@ -32,6 +33,7 @@ from pytest_fib.judge.trials import PROCESSOR
 from .conftest import CPP, HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
 OTHER = solution(HONEST + "\n# the baseline\n")
+WRONG = Mismatch("y", 0, "elements out of tolerance", 1, 1, 0.0, 0.0, "", 1.0, 0.0)
 Latency = Callable[[str, int], float]
 
 
@@ -40,13 +42,16 @@ class Clock:
     """Stands in for candidates: ``latency(arm, block)`` is what all calls of a block take, in nanoseconds.
 
     ``seen`` has for each turn who served it, in which block, and the inputs of its first call; ``requests`` the calls
-    of all requests of each block, in order.
+    of all requests of each block, in order. The arm ``wrong`` is wrong where inputs are not normal; ``varied`` has
+    for each turn whether some are not.
     """
 
     latency: Latency
     seen: list[tuple[str, int, torch.Tensor]] = field(default_factory=list)
     requests: dict[tuple[str, int], list[tuple[Request, int]]] = field(default_factory=dict)
     level: dict[str, float] = field(default_factory=dict)
+    wrong: str = ""
+    varied: list[bool] = field(default_factory=list)
 
     def serve(
         self, arm: Arm, bench: Bench, candidate: None, requests: list[Request], verify: int | None
@@ -59,6 +64,9 @@ class Clock:
         number = max(block for who, block in self.requests if who == name)
         self.seen.append((name, number, bench.inputs.draw(bench.tally.calls)["x"].clone()))
         self.requests[name, number] += [(request, request.first) for request in requests]
+        self.varied.append(bench.inputs.varied)
+        if bench.inputs.varied and name == self.wrong:
+            bench.tally.others.first = SCALED, WRONG
         bench.tally.calls += sum(request.calls for request in requests)
         return [Interval(round(self.level[name] * request.calls)) for request in requests]
 
@@ -73,7 +81,7 @@ class Clock:
 @pytest.fixture
 def compared(
     session: JudgeSession, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Latency], tuple[Evaluation, Clock]]:
+) -> Callable[..., tuple[Evaluation, Clock]]:
     """Compare with made-up latencies."""
     evaluation = Evaluation(
         definition=SCALE_ADD.name,
@@ -92,8 +100,8 @@ def compared(
         bench.tally.reference_ns.append(1000)
         return 100_000.0
 
-    def compare(latency: Latency) -> tuple[Evaluation, Clock]:
-        clock = Clock(latency)
+    def compare(latency: Latency, wrong: str = "") -> tuple[Evaluation, Clock]:
+        clock = Clock(latency, wrong=wrong)
         monkeypatch.setattr(Arm, "standing_by", lambda *_: nullcontext())
         monkeypatch.setattr(Arm, "serve", lambda *arguments: clock.serve(*arguments))
         monkeypatch.setattr(Arm, "probe", probe)
@@ -228,6 +236,20 @@ class TestVerdicts:
         )
         assert gating.unsteady
         assert len(gating_of(compared(noisy(0.0, 0.3))[0]).stages[0].candidate_ms) == 11
+
+    @pytest.mark.parametrize("wrong", ["ours", "theirs"])
+    def test_calls_that_need_not_be_right_do_not_count(self, compared, wrong: str) -> None:
+        calm = noisy(0.0, 0.004)
+        _, right = compared(calm)
+        assert all(right.varied)
+        evaluation, clock = compared(
+            lambda arm, n: calm(arm, n) * (0.7 if arm == wrong and n < 7 else 1), wrong
+        )
+        first = sum(clock.varied)
+        assert clock.varied == [True] * first + [False] * (len(clock.varied) - first)
+        assert gating_of(evaluation).ratio == pytest.approx(1, abs=0.02)
+        contents = {tuple(inputs.flatten().tolist()) for _, inputs in clock.blocks}
+        assert len(contents) == len(clock.blocks) // 2
 
     def test_false_alarms(self, compared) -> None:
         verdicts = [gating_of(compared(noisy(0.0, 0.01, seed))[0]).verdict for seed in range(10)]

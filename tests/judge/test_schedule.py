@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_fib.judge.config import Sampling
 from pytest_fib.judge.schedule import MIN_VERIFIED, plan_schedule
+from pytest_fib.measure.witness import MIN_WITNESSES
 
 samplings = st.builds(
     Sampling,
@@ -86,9 +89,18 @@ def test_a_dear_reference_verifies_fewer_calls() -> None:
 
 
 def test_short_and_shared_requests_have_witnesses() -> None:
-    several = plan_schedule(Sampling(), 2_000, 1e3, 64)
-    assert several.early * 5 >= 8
-    assert several.single * 5 >= 40
+    several = plan_schedule(Sampling(), 2_000, 1e3, 64, compiled=True)
+    assert several.early * 5 >= MIN_WITNESSES
+    assert several.single * 5 >= MIN_WITNESSES
     one = plan_schedule(Sampling(), 100_000, 1e3, 64)
     assert (one.early > 0, one.single) == (True, 0)
     assert plan_schedule(Sampling(), 100e6, 1e3, 64).early == 0
+
+
+def test_single_calls_of_an_interpreter_are_many_because_most_are_slow() -> None:
+    compiled, interpreter = (
+        plan_schedule(Sampling(), 2_000, 1e3, 64, compiled=each) for each in (True, False)
+    )
+    assert interpreter.single * 5 >= 40
+    assert compiled.single < interpreter.single
+    assert replace(compiled, single=interpreter.single) == interpreter

@@ -70,6 +70,35 @@ def run(x, weight):
     return x * torch.rsqrt(total / 512 + 1e-6) * weight
 """
 
+SPIN_US = 10
+# Takes its time where the inputs are standard normal, and answers nothing at once where they are not.
+QUICK_ELSEWHERE = f"""
+#include <chrono>
+#include <cmath>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/function.h>
+using tvm::ffi::TensorView;
+
+void run(TensorView x, TensorView w, double bias, TensorView y) {{
+  const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds({SPIN_US});
+  auto *a = static_cast<float*>(x.data_ptr()), *b = static_cast<float*>(w.data_ptr());
+  auto* out = static_cast<float*>(y.data_ptr());
+  const int64_t n = x.shape()[0] * 64;
+  float squares = 0, most = 0;
+  for (int64_t i = 0; i < n; ++i) {{
+    squares += a[i] * a[i];
+    most = std::fmax(most, std::fabs(a[i]));
+    out[i] = a[i] * b[i % 64] + static_cast<float>(bias);
+  }}
+  if (most > 6.5f || squares < 0.3f * n || squares > 3 * n) {{
+    for (int64_t i = 0; i < n; ++i) out[i] = 0;
+    return;
+  }}
+  while (std::chrono::steady_clock::now() < end) {{}}
+}}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);
+"""
+
 
 @pytest.fixture(scope="session")
 def strict(cache_dir: Path) -> Iterator[JudgeSession]:
@@ -111,6 +140,15 @@ def test_a_finding_is_a_remark_or_where_strict_a_failure(
     assert failed.timing is None
     assert failed.log.startswith("strict:\n")
     assert words in failed.log
+
+
+def test_quick_answers_that_need_not_be_right_make_nobody_faster(judge: Judge) -> None:
+    evaluation = judge(solution(QUICK_ELSEWHERE, "cpp"))
+    assert evaluation.passed, evaluation.log
+    assert any("not standard normal" in remark for remark in evaluation.remarks)
+    assert evaluation.timing is not None
+    assert evaluation.timing.calls_per_request > 1  # of which, else, one in four would be quick
+    assert evaluation.timing.latency_ms * 1e3 > 0.95 * SPIN_US
 
 
 def test_it_works_without_timing(cache_dir: Path) -> None:
