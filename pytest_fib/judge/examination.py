@@ -261,7 +261,7 @@ class Examination:
         latency = measured.reading.latency(trials, schedule.calls_per_request)
         for remark in latency.remarks:
             self._notes.remark(remark)
-        # One trial may look so by chance (5 % of calm ones do at the first try).
+        # One trial may look so by chance.
         if self._notes.unsettled > len(trials) // 2:
             self._notes.remark(
                 "not stationary: latencies still changed after a second warm-up in most trials"
