@@ -21,9 +21,9 @@ def mser_cut(samples: Sequence[float]) -> int:
     robust standard deviations of what the series settles at. A result above half of the samples means that they
     are not stationary.
 
-    In samples that are, the rule now and then takes a few calm ones at the end for all that count. So a cut behind the
-    middle holds only if what is before it differs from what is behind it by three standard errors; else the best cut
-    up to the middle is taken.
+    In samples that are, the rule now and then takes a few calm ones at the end for all that count. So a cut behind
+    the middle holds only if what is before it differs from what is behind it by three standard errors; else the best
+    cut up to the middle is taken.
     """
     count = len(samples)
     if count < MIN_SAMPLES:
