@@ -33,9 +33,8 @@ class Freezer:
     def __init__(self, keeper: int) -> None:
         self._keeper = keeper
         self._processes: dict[int, _Process] = {}
-        self._asleep: dict[
-            int, list[int]
-        ] = {}  # children of the keeper that are stopped, with all below them
+        # Children of the keeper that are stopped, with all below them.
+        self._asleep: dict[int, list[int]] = {}
         self._run_ns: dict[int, int] = {}
 
     def find(self, inner: int) -> int:
@@ -141,7 +140,7 @@ class _Process:
             self.gone = True
             return True
         # Where the first thread has ended, its state says nothing of the others, which go on.
-        return state in _STOPPED if state not in _ENDED else not _live_threads(self._pid)
+        return state in _STOPPED if state not in _ENDED else not _any_thread_lives(self._pid)
 
     def close(self) -> None:
         """Close both files."""
@@ -156,15 +155,14 @@ def _state(stat: bytes) -> bytes:
     return stat.rpartition(b")")[2].split(None, 1)[0]
 
 
-def _live_threads(pid: int) -> list[int]:
-    """Return the threads of ``pid`` that have neither stopped nor ended."""
-    found: list[int] = []
+def _any_thread_lives(pid: int) -> bool:
+    """Whether ``pid`` has a thread that has neither stopped nor ended."""
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError):
                 if _state(_read(f"/proc/{pid}/task/{task}/stat")) not in _STOPPED | _ENDED:
-                    found.append(int(task))
-    return found
+                    return True
+    return False
 
 
 def _run_ns(pid: int) -> int:
