@@ -12,6 +12,7 @@ from pytest_fib.data.evaluation import Evaluation, Gating
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.judge import JudgeSession, Limits, blocks
+from pytest_fib.judge.places import Measured, Stand
 
 from .conftest import CONFIG, HONEST, SCALE_ADD, Judge, solution, workload
 
@@ -254,6 +255,32 @@ def test_streams_that_are_joined_are_no_trick(judged: Judge, name: str) -> None:
     assert not [remark for evaluation in found for remark in evaluation.remarks if "the solution" in remark]
 
 
+CLAMPED = {
+    "cupti": DPS + "    torch.mul(x.clamp(-6.5, 6.5), w, out=y).add_(bias)\n",
+    "judge": DPS + "    float(x[0, 0])\n    torch.mul(x.clamp(-6.5, 6.5), w, out=y).add_(bias)\n",
+}
+
+
+@pytest.mark.parametrize("clock", CLAMPED)
+def test_who_is_wrong_elsewhere_is_timed_again_with_normal_inputs(
+    cuda_session: JudgeSession, judged: Judge, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    varied: list[bool] = []
+    measure = cuda_session.place.measure
+
+    def measured(stand: Stand) -> Measured:
+        varied.append(stand.bench.inputs.varied)
+        return measure(stand)
+
+    monkeypatch.setattr(cuda_session.place, "measure", measured)
+    evaluation = judged(CLAMPED[clock])
+    assert evaluation.passed, evaluation.log or evaluation.mismatch
+    assert any("not standard normal" in remark for remark in evaluation.remarks)
+    assert varied == [True, False]
+    assert evaluation.timing
+    assert evaluation.timing.clock == clock
+
+
 class TestSideBySide:
     @pytest.fixture(autouse=True)
     def few_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,6 +302,11 @@ class TestSideBySide:
         gating = self.compared(cuda_session, HONEST_KERNELS[name], HONEST_KERNELS[name])
         assert gating.verdict != "SLOWER"
         assert gating.ratio == pytest.approx(1.0, abs=0.5 if name == "waits for results" else 0.1)
+
+    def test_equal_code_that_is_wrong_elsewhere_is_not_slower(self, cuda_session: JudgeSession) -> None:
+        gating = self.compared(cuda_session, CLAMPED["cupti"], CLAMPED["cupti"])
+        assert gating.verdict in ("FASTER", "SAME", "AMBIGUOUS")
+        assert gating.ratio == pytest.approx(1.0, abs=0.1)
 
     def test_a_slower_kernel_is_slower(self, cuda_session: JudgeSession) -> None:
         gating = self.compared(cuda_session, DPS + WORK, DPS + WORK.replace("90_000", "60_000"))
