@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from pytest_fib.data.text import escape, slug
+from pytest_fib.data.text import escape, escape_lines, slug
 from pytest_fib.data.workload import Workload
 from pytest_fib.errors import DataError, NoDevice, NoTensors, NotJudgeable, SandboxIncomplete
 from pytest_fib.rows import Row
@@ -63,6 +63,10 @@ class SolutionItem(pytest.Function):
             ]  # a path outside would move pytest's rootdir
         return " ".join(quote(word) for word in [*words, node])
 
+    def show_output(self, printed: str) -> None:
+        """Have pytest show what the candidate ``printed`` where the item fails; it must not steer a terminal."""
+        self.add_report_section("call", "candidate", escape_lines(printed))
+
     def asked(self, judge: Callable[[], T]) -> T:
         """What the judge says; skips what cannot be judged here, and fails where there is no verdict."""
         from pytest_fib.report.record import SKIP_KEY
@@ -105,7 +109,7 @@ class WorkloadItem(SolutionItem):
         loaded = self.parent.named.loaded
         record_evaluation(self, evaluation, workload, loaded)
         add_samples(benchmark, evaluation)
-        self.add_report_section("call", "candidate", evaluation.output)
+        self.show_output(evaluation.output)
         if not evaluation.passed:
             shown_before = not first_time(
                 self.fib.session_dir, f"{evaluation.status.value} {loaded.solution.content_hash}"
@@ -137,7 +141,7 @@ class BuildItem(SolutionItem):
         from pytest_fib.report.recording import record_build, record_unjudged
 
         built = self.asked(self._built)
-        self.add_report_section("call", "candidate", built.output)
+        self.show_output(built.output)
         if built.log:
             record_unjudged(self, "COMPILE_ERROR")
             pytest.fail(build_text(built, command=self.command()), pytrace=False)
@@ -170,7 +174,7 @@ class FuzzItem(SolutionItem):
         loaded = self.parent.named.loaded
         record_fuzz(self, found, loaded)
         for failing in found.failing:
-            self.add_report_section("call", "candidate", failing.evaluation.output)
+            self.show_output(failing.evaluation.output)
         if found.failing:
             text = fuzz_text(
                 found,
@@ -247,6 +251,9 @@ class BadItem(pytest.Item):
 
     def runtest(self) -> None:
         """Fail."""
+        from pytest_fib.report.recording import record_unjudged
+
+        record_unjudged(self, self.problem)
         pytest.fail(self.problem, pytrace=False)
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:

@@ -28,6 +28,12 @@ def escape(text: str, limit: int = 200) -> str:
     return "".join(pieces)
 
 
+def escape_lines(text: str) -> str:
+    """Return ``text`` with its lines and tabs as they are; all else that ``escape`` spells out is spelled out."""
+    lines = text.replace("\r\n", "\n")
+    return "".join(char if char.isprintable() or char in "\n\t" else _spelled_out(char) for char in lines)
+
+
 def show(value: object, limit: int = 60) -> str:
     """Return a short, escaped, single-line picture of a JSON value, for use in a message."""
     if value is None or isinstance(value, bool):

@@ -225,6 +225,9 @@ class Examination:
         measured = self._measured(bench, keeper)
         if self._tally.others.first is not None and not self._config.strict:
             # Answers that need not be right may be quick ones: what is told is of calls that have to be right.
+            self._notes.remark(
+                "timed again with normal inputs alone, because others were answered wrongly; --fib-strict fails that"
+            )
             bench = replace(bench, inputs=self._setting.inputs(vary=False))
             self._notes.unsettled = 0
             measured = self._measured(bench, keeper)

@@ -61,7 +61,7 @@ def record_evaluation(
 
 
 def record_unjudged(item: pytest.Item, reason: str) -> Record:
-    """Keep why an item with a ``fib`` mark fails without a verdict, and return the record."""
+    """Keep why an item fails without a verdict, and return the record."""
     mark = item.get_closest_marker("fib")
     record = make_skip({} if mark is None else mark.kwargs, item.nodeid, reason, failed=True)
     item.stash.setdefault(RECORD_KEY, []).append(record)

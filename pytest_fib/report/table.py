@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_fib.data.text import escape
 from pytest_fib.report import gate
@@ -193,7 +194,14 @@ def _grouped(records: Iterable[Record]) -> list[_Group]:
         if measurement is not None:
             key = (measurement["definition"], measurement["solution_hash"])
             groups.setdefault(key, []).append((record, measurement))
-    return [_Group.of(judged) for judged in groups.values()]
+    found = [_Group.of(judged) for judged in groups.values()]
+    names = Counter((group.definition, group.solution) for group in found)
+    return [
+        replace(group, solution=f"{group.solution}-{digest[:8]}")
+        if names[group.definition, group.solution] > 1
+        else group
+        for group, (_, digest) in zip(found, groups, strict=True)
+    ]
 
 
 def _cells(label: str, record: Record, measurement: Measurement) -> dict[str, str]:
@@ -237,7 +245,7 @@ def _heading(group: _Group, width: int) -> str:
     count = f": {sum(map(has_passed, group.records))}/{len(group.records)} passed"
     stopped = sum(map(stopped_by_gate, group.records))
     count += f", {stopped} not through the gate" if stopped else ""
-    for text in (names + count + (f", speedup {means}" if means else ""), names + count):
-        if len(text) <= width:
-            return text
-    return shorten(names, width)
+    whole = names + count + (f", speedup {means}" if means else "")
+    if len(whole) <= width:
+        return whole
+    return shorten(shorten(names, max(1, width - len(count))) + count, width)

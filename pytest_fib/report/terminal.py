@@ -13,29 +13,39 @@ from pytest_fib.report.scores import means_text
 from pytest_fib.report.text import Line, plural
 
 _REMARK_LIMIT = 10
+_NAMES = 3  # of solutions, in one line
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")  # and not the digits of a name
 
 
 def remark_lines(records: Iterable[Record]) -> list[Line]:
-    """Return each remark once, with the number of workloads that it was made on; only numbers may differ."""
-    alike: defaultdict[str, list[str]] = defaultdict(list)
-    for record in records:
-        if record["measurement"] is not None:
-            for pattern, remark in {
-                _NUMBER.sub("#", text): text for text in record["measurement"]["remarks"]
-            }.items():
-                alike[pattern].append(remark)
+    """Return each remark once, with the number of workloads that it was made on; only numbers may differ.
+
+    Where several solutions were judged, each line names those that it is about.
+    """
+    alike: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    solutions: set[str] = set()
+    for measurement in (record["measurement"] for record in records):
+        if measurement is not None:
+            solutions.add(measurement["solution"])
+            for pattern, remark in {_NUMBER.sub("#", text): text for text in measurement["remarks"]}.items():
+                alike[pattern].append((measurement["solution"], remark))
     most = sorted(alike.values(), key=len, reverse=True)
-    lines = [Line(_remark(remarks), {"yellow": True}) for remarks in most[:_REMARK_LIMIT]]
+    lines = [
+        Line(_remark(remarks, named=len(solutions) > 1), {"yellow": True}) for remarks in most[:_REMARK_LIMIT]
+    ]
     if len(most) > _REMARK_LIMIT:
         lines.append(Line(f"… {len(most) - _REMARK_LIMIT} more remarks", {"yellow": True}))
     return lines
 
 
-def _remark(alike: Sequence[str]) -> str:
+def _remark(alike: Sequence[tuple[str, str]], named: bool) -> str:
     on = f"remark on {plural(len(alike), 'workload')}"
-    others = len(set(alike)) > 1
-    return f"{on}{', the first' if others else ''}: {escape(alike[0], 400)}"
+    if named:
+        names = list(dict.fromkeys(solution for solution, _ in alike))
+        more = [f"{len(names) - _NAMES} more"] if len(names) > _NAMES else []
+        on += f" of {', '.join([*(escape(name, 60) for name in names[:_NAMES]), *more])}"
+    others = len({remark for _, remark in alike}) > 1
+    return f"{on}{', the first' if others else ''}: {escape(alike[0][1], 400)}"
 
 
 def build_remark_lines(records: Iterable[Record]) -> list[Line]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_fib.data.text import escape, show, slug
+from pytest_fib.data.text import escape, escape_lines, show, slug
 
 ANY_TEXT = st.text(st.characters(), max_size=300)  # surrogates included
 
@@ -34,6 +34,17 @@ def test_escaped_text_is_one_printable_line_of_the_allowed_length(text: str, lim
 )
 def test_what_a_terminal_would_act_on_is_spelled_out(text: str, expected: str) -> None:
     assert escape(text) == expected
+
+
+def test_several_lines_stay_several_lines() -> None:
+    printed = "one\ttab\r\ntwo\rOVER\n\x1b[2J\x1b]0;title\x07\u202e\x9b"
+    assert escape_lines(printed) == "one\ttab\ntwo\\rOVER\n\\x1b[2J\\x1b]0;title\\x07\\u202e\\x9b"
+
+
+@given(ANY_TEXT)
+def test_lines_and_tabs_are_all_that_is_not_printable(text: str) -> None:
+    assert escape_lines(text).replace("\n", "").replace("\t", "").isprintable()
+    assert escape_lines(escape_lines(text)) == escape_lines(text)
 
 
 def test_cut_text_ends_with_an_ellipsis_and_no_half_escape() -> None:

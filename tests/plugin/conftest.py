@@ -25,6 +25,8 @@ from pytest_fib.data.trace import EvaluationStatus
 from pytest_fib.errors import DataError, NotJudgeable
 from pytest_fib.judges import JUDGE_FACTORY
 
+SAID = "said hello\\n\\x1b[2J"
+
 class FakeJudge:
     """Says what the solution's source says: its first word is a status, 'skip' or 'data-error'."""
 
@@ -48,7 +50,7 @@ class FakeJudge:
             definition=definition.name, op_type=definition.op_type, workload=workload.uuid,
             axes=dict(workload.axes), solution=loaded.solution.name,
             solution_hash=loaded.solution.content_hash, status=EvaluationStatus(word),
-            timestamp="2026-01-01T00:00:00+00:00", log=rest, output="said hello",
+            timestamp="2026-01-01T00:00:00+00:00", log=rest, output=SAID,
             timing=timing if word == "PASSED" and self.config.sampling.timing else None,
         )
 

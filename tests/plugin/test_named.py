@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,7 +71,10 @@ def test_a_bad_solution_of_a_glob_is_one_failed_item_and_the_others_run(
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines([message, "FAILED solutions/bad.json::unusable*"])
     result.stdout.no_fnmatch_line("*Traceback*")
-    pytester.runpytest("--lf").assert_outcomes(failed=1)
+    pytester.runpytest("--lf", "--fib-report=r.json").assert_outcomes(failed=1)
+    (entry,) = json.loads((pytester.path / "r.json").read_text())["skipped"]
+    assert entry["nodeid"] == "solutions/bad.json::unusable"
+    assert "bad.json" in entry["reason"]
     pytester.runpytest("-k", "not bad").assert_outcomes(passed=3, deselected=1)
 
 

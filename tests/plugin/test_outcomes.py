@@ -35,6 +35,8 @@ def test_every_other_status_is_a_failure_that_begins_with_it(pytester, two_ops: 
     result.assert_outcomes(failed=3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines([f"{status}: *", "*the log*", "*Captured candidate call*", "said hello"])
+    result.stdout.fnmatch_lines(["\\x1b[[]2J"])
+    assert "\x1b[2J" not in result.stdout.str()
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*collection.py*")
 

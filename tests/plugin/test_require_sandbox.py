@@ -84,7 +84,7 @@ def test_nothing_is_probed_unasked(run: pytest.Pytester, probes: list[Report], a
 
 def test_the_summary_and_the_report_say_what_was_missing(run: pytest.Pytester, two_ops: Project) -> None:
     conftest = two_ops.root / "conftest.py"
-    conftest.write_text(conftest.read_text().replace('output="said hello",', LAYERS))
+    conftest.write_text(conftest.read_text().replace("output=SAID,", LAYERS))
     result = run.runpytest("--fib-solution=solutions/mine.json", "--fib-report=report.json", "-q")
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["fib: 3 passed*", "fib: sandbox incomplete: root (no \\x1b namespaces);*"])

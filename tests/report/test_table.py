@@ -130,6 +130,21 @@ def test_groups_are_definition_and_solution(synthetic: ModuleType) -> None:
     ]
 
 
+def test_solutions_of_one_name_are_told_apart(synthetic: ModuleType) -> None:
+    records = [synthetic.record(solution_hash=f"{digit}" * 64) for digit in (1, 2, 2)]
+    headings = [line for line in texts(records) if "·" in line]
+    assert [heading.partition(",")[0] for heading in headings] == [
+        "rmsnorm_h128 · triton_v1-11111111: 1/1 passed",
+        "rmsnorm_h128 · triton_v1-22222222: 2/2 passed",
+    ]
+
+
+def test_a_long_name_does_not_hide_how_many_passed(synthetic: ModuleType) -> None:
+    heading = next(line for line in texts([synthetic.record(solution="s" * 100)], width=60) if "·" in line)
+    assert heading.endswith("s: 1/1 passed")
+    assert len(heading) == 60
+
+
 def test_a_long_table_is_cut_and_says_so(synthetic: ModuleType) -> None:
     records = [synthetic.record(definition=f"d{i % 3}") for i in range(9)]
     lines = texts(records, row_limit=4)

@@ -61,6 +61,17 @@ def test_remarks_that_differ_in_numbers_are_one(synthetic: ModuleType) -> None:
     ]
 
 
+def test_remarks_name_their_solutions_where_there_are_several(synthetic: ModuleType) -> None:
+    records = [synthetic.record(solution=name, remarks=("slow",)) for name in ("a", "a", "b\n")]
+    records.append(synthetic.record(solution="c", remarks=("not stationary",)))
+    assert [line.text for line in remark_lines(records)] == [
+        "remark on 3 workloads of a, b\\n: slow",
+        "remark on 1 workload of c: not stationary",
+    ]
+    records = [synthetic.record(solution=name, remarks=("slow",)) for name in "abcde"]
+    assert [line.text for line in remark_lines(records)] == ["remark on 5 workloads of a, b, c, 2 more: slow"]
+
+
 def test_the_seed_is_said_only_where_there_is_one(synthetic: ModuleType) -> None:
     assert seed_line([synthetic.record()]) is None
     line = seed_line([synthetic.record(seed=7, predictable_inputs=True)])
