@@ -14,6 +14,7 @@ from pytest_fib.data.trace import EvaluationStatus as Status
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeSession, Limits, Sampling
 from pytest_fib.judge.failures import CandidateError
+from pytest_fib.judge.places import Measured, Stand
 from pytest_fib.judge.rules import Comparison
 from pytest_fib.judge.scrutiny import Scrutiny, imprecise, unpublished
 from pytest_fib.judge.verification import Tally, WrongOutput
@@ -150,6 +151,21 @@ def test_quick_answers_that_need_not_be_right_make_nobody_faster(judge: Judge) -
     assert evaluation.timing is not None
     assert evaluation.timing.calls_per_request > 1  # of which, else, one in four would be quick
     assert evaluation.timing.latency_ms * 1e3 > 0.95 * SPIN_US
+
+
+def test_the_limit_of_time_is_for_each_of_the_two(
+    session: JudgeSession, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[tuple[bool, int]] = []
+    measure = session.place.measure
+
+    def measured(stand: Stand) -> Measured:
+        began.append((stand.bench.inputs.varied, stand.bench.tally.waited_ns))
+        return measure(stand)
+
+    monkeypatch.setattr(session.place, "measure", measured)
+    assert judge(CLAMPED).passed
+    assert began == [(True, 0), (False, 0)]
 
 
 def test_it_works_without_timing(cache_dir: Path) -> None:
