@@ -13,9 +13,8 @@ PROBES = 3  # single calls that show the cost; part of the warm-up
 MAX_CALLS_PER_REQUEST = 16
 SHORT_NS = 40_000.0
 _MIN_REQUESTS = 10  # of several calls each, in one trial
-_SINGLES = (
-    40  # requests of one call, in all trials, if an interpreter makes it: most of them are slow, but not all
-)
+# Requests of one call, in all trials, where an interpreter makes the calls: most of them are slow, but not all.
+_SINGLES = 40
 _WITNESS_SHARE = 0.05  # the fastest of them is heard, so many more would say less
 _LONG_NS = 5_000_000
 _INTERPRETED_S = 0.5  # of the budget for calls: how long an interpreter takes says little about a kernel
