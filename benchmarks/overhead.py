@@ -27,7 +27,8 @@ from pytest_fib.data.solution import LoadedSolution, Solution
 from pytest_fib.data.workload import Workload
 from pytest_fib.judge import JudgeConfig, JudgeSession, Sampling, schedule
 from pytest_fib.judge.bench import Request
-from pytest_fib.judge.places import PLACES, Measured, Processor, Stand
+from pytest_fib.judge.places import Measured, Processor, Stand
+from pytest_fib.judge.requests import PLACES
 
 REPEATS = 15
 PAIRS = 7

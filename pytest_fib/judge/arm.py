@@ -17,7 +17,7 @@ from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.examination import Examination, status_of
 from pytest_fib.judge.failures import CandidateError
 from pytest_fib.judge.handover import Asked, Handover
-from pytest_fib.judge.schedule import PROBES, Schedule
+from pytest_fib.judge.schedule import PROBES
 from pytest_fib.judge.verification import WrongOutput
 
 
@@ -89,10 +89,6 @@ class Arm(Examination):
     def trusted(self, source: str, arena: Arena) -> AbstractContextManager[Candidate]:
         """Yield a candidate that runs a source of the judge's own, attached."""
         return self._candidates.trusted(source, arena)
-
-    def requests(self, bench: Bench, schedule: Schedule) -> list[Request]:
-        """Return the requests of one block in their secret order, the warm-up first."""
-        return self._requests(schedule, bench)
 
     def serve(
         self, bench: Bench, candidate: Candidate, requests: Sequence[Request], verify: int | None

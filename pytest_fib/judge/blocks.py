@@ -22,6 +22,7 @@ from pytest_fib.judge.arm import Arm, of_baseline
 from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.places import Terms
+from pytest_fib.judge.requests import plan_requests
 from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.trials import Trial
 from pytest_fib.judge.verification import Tally
@@ -120,7 +121,7 @@ class Blocks:
         finally:
             self.spent.calls += mine.tally.calls
             self.spent.verified_calls += mine.tally.verified_calls
-            self.wrong_elsewhere |= any(bench.tally.others.first is not None for bench in (mine, others))
+            self.wrong_elsewhere |= any(bench.tally.others.wrong for bench in (mine, others))
         return ours.trial(self.terms.schedule), theirs.trial(self.terms.schedule)
 
     def _bench(self, bench: Bench, number: int) -> Bench:
@@ -151,7 +152,8 @@ class Side:
 
     def start(self, schedule: Schedule, warmups: int) -> None:
         """Draw the requests of a block anew, of which so many are no samples."""
-        self.requests = self.arm.requests(self.bench, schedule)[schedule.warmups - warmups :]
+        requests = plan_requests(schedule, self.bench.arena.plan.inputs.sets, self.bench.random)
+        self.requests = requests[schedule.warmups - warmups :]
         self.intervals = []
         self.warmups = warmups
 

@@ -29,7 +29,8 @@ from pytest_fib.judge.config import Tolerance
 from pytest_fib.judge.failures import CandidateError, IntegrityViolation
 from pytest_fib.judge.handover import Asked, Handover, Rounds
 from pytest_fib.judge.neighbours import described, neighbours
-from pytest_fib.judge.places import PLACES, ROUND_EVERY, Measured, Stand
+from pytest_fib.judge.places import ROUND_EVERY, Measured, Stand
+from pytest_fib.judge.requests import plan_requests
 from pytest_fib.judge.rules import choose
 from pytest_fib.judge.schedule import Schedule
 from pytest_fib.judge.scrutiny import NEARBY_CALLS, Scrutiny, imprecise, unpublished, wrong_elsewhere
@@ -48,7 +49,6 @@ _LONG_WAIT_S = 5.0
 _REPEATED = 8  # calls in a row with the same inputs, where a rule wants further calls
 _AT_ONCE = 4  # further requests between two looks at the time
 _FURTHER_S = 2.0
-_ELSEWHERE = 0.125  # share of the requests that do not use the first; they and the next find colder caches
 
 
 @dataclass
@@ -223,7 +223,7 @@ class Examination:
 
     def _timed_trials(self, bench: Bench, keeper: Keeper) -> Timing:
         measured = self._measured(bench, keeper)
-        if self._tally.others.first is not None and not self._config.strict:
+        if self._tally.others.wrong and not self._config.strict:
             # Answers that need not be right may be quick ones: what is told is of calls that have to be right.
             self._notes.remark(
                 "timed again with normal inputs alone, because others were answered wrongly; --fib-strict fails that"
@@ -306,27 +306,14 @@ class Examination:
         """Return one trial without its warm-up; one that does not settle is made once more and then counted."""
         calls = schedule.calls_per_request
         for warmups in (schedule.warmups, 0):
-            requests = self._requests(schedule, bench)[schedule.warmups - warmups :]
+            requests = plan_requests(schedule, bench.arena.plan.inputs.sets, bench.random)
+            requests = requests[schedule.warmups - warmups :]
             intervals = bench.run(candidate, requests, schedule.verified, verify_later=True, warmups=warmups)
             trial = Trial(requests[warmups:], intervals[warmups:])
             if trial.is_stationary(calls):
                 return trial.warm(calls)
         self._notes.unsettled += 1
         return trial
-
-    @staticmethod
-    def _requests(schedule: Schedule, bench: Bench) -> list[Request]:
-        """Return the requests of one trial: witnesses stand at secret places behind the warm-up."""
-        ordinary = Request(schedule.calls_per_request)
-        timed = [
-            *[ordinary] * schedule.iterations,
-            *[Request(schedule.calls_per_request, early=True)] * schedule.early,
-            *[Request()] * schedule.single,
-        ]
-        order = bench.random.permutation(len(timed))
-        requests = [ordinary] * schedule.warmups + [timed[index] for index in order]
-        places = _places(schedule, bench)
-        return [replace(request, first=next(places)) for request in requests]
 
     def _handover(self, bench: Bench, asked: Asked) -> tuple[Handover, Handover]:
         return self._session.handovers.both(bench, asked, partial(self._candidates.idle, arena=bench.arena))
@@ -377,15 +364,6 @@ class Examination:
             conditions=self.watch.conditions(),
             synthesized=notes.synthesized,
         )
-
-
-def _places(schedule: Schedule, bench: Bench) -> Iterator[int]:
-    """Yield the first set of every request: all in turn during the warm-up, then mostly 0, at secret times others."""
-    places = max(1, min(PLACES, bench.arena.plan.inputs.sets - schedule.calls_per_request + 1))
-    for index in range(schedule.warmups):
-        yield index % places
-    while True:
-        yield int(bench.random.integers(places)) if bench.random.random() < _ELSEWHERE else 0
 
 
 def status_of(failure: CandidateError | None) -> EvaluationStatus:

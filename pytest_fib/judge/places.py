@@ -20,11 +20,11 @@ from pytest_fib.judge.bench import Bench, Request
 from pytest_fib.judge.candidate import Candidate, Interval
 from pytest_fib.judge.config import Sampling
 from pytest_fib.judge.handover import Asked, Handover, Rounds
+from pytest_fib.judge.requests import PLACES
 from pytest_fib.judge.schedule import MAX_CALLS_PER_REQUEST, PROBES, Schedule, plan_schedule
 from pytest_fib.judge.trials import INTERPRETER, PROCESSOR, Latency, Slack, Trial, latency_of, per_call_ns
 from pytest_fib.measure import gate
 
-PLACES = 4  # buffers that a call may find its inputs in
 _ARENA_BYTES = 64 << 20
 ROUND_EVERY = 2  # trials
 _SLOW_AT_FIRST = 2.0  # times as slow

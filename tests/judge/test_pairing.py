@@ -16,10 +16,9 @@ import pytest
 import torch
 
 from pytest_fib.border.order import Order
-from pytest_fib.data.evaluation import Evaluation, Gating, Mismatch, Timing
+from pytest_fib.data.evaluation import Evaluation, Gating, Timing
 from pytest_fib.data.solution import LoadedSolution
 from pytest_fib.data.trace import EvaluationStatus
-from pytest_fib.inputs.distributions import SCALED
 from pytest_fib.judge import JudgeSession, blocks, candidates
 from pytest_fib.judge.arm import Arm
 from pytest_fib.judge.bench import Bench, Request
@@ -33,7 +32,6 @@ from pytest_fib.judge.trials import PROCESSOR
 from .conftest import CPP, HONEST, SCALE_ADD, Judge, in_call, solution, workload
 
 OTHER = solution(HONEST + "\n# the baseline\n")
-WRONG = Mismatch("y", 0, "elements out of tolerance", 1, 1, 0.0, 0.0, "", 1.0, 0.0)
 Latency = Callable[[str, int], float]
 
 
@@ -66,7 +64,7 @@ class Clock:
         self.requests[name, number] += [(request, request.first) for request in requests]
         self.varied.append(bench.inputs.varied)
         if bench.inputs.varied and name == self.wrong:
-            bench.tally.others.first = SCALED, WRONG
+            bench.tally.others.wrong += 1
         bench.tally.calls += sum(request.calls for request in requests)
         return [Interval(round(self.level[name] * request.calls)) for request in requests]
 

@@ -27,7 +27,6 @@ from pytest_fib.judge.cuda.witnesses import heard_again
 from pytest_fib.judge.failures import DeviceBusy
 from pytest_fib.judge.handover import Asked, Handover, bench_of_ours
 from pytest_fib.judge.places import (
-    PLACES,
     Contest,
     Measured,
     Reading,
@@ -37,6 +36,7 @@ from pytest_fib.judge.places import (
     free_terms,
     turn_of,
 )
+from pytest_fib.judge.requests import PLACES
 from pytest_fib.judge.schedule import PROBES
 from pytest_fib.judge.trials import Slack, per_call_ns
 
